@@ -1,0 +1,288 @@
+"""Symbolic dimensions: integer polynomials over symbols in a normal form; `//`, `%`, `min` and `max` are atoms.
+
+A size is an `int` wherever it is constant, a `Dim` only where it is not; arithmetic keeps that so. Equality and hash
+are structural: equal normal forms are equal sizes.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from graphc.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A named size with what is known of it; `typical` is what tiling and cost models assume."""
+
+    name: str
+    min: int = 0
+    max: int | None = None
+    multiple_of: int = 1
+    typical: int = 32
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A non-polynomial function of sizes, opaque to the normal form: `floordiv mod min max`."""
+
+    function: str
+    arguments: tuple[Size, ...]
+
+    def __str__(self) -> str:
+        a, b = self.arguments
+        if self.function in ("min", "max"):
+            return f"{self.function}({a}, {b})"
+        return f"(({a}) {'//' if self.function == 'floordiv' else '%'} ({b}))"
+
+
+Factor: TypeAlias = Symbol | Atom
+Monomial: TypeAlias = tuple[Factor, ...]  # sorted by text; () is the constant term
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A polynomial: coefficients by monomial, sorted, none zero, never a mere constant."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    def __add__(self, other: Size) -> Size:
+        return polynomial([*self.terms, *terms_of(other)])
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Size:
+        return self * -1
+
+    def __sub__(self, other: Size) -> Size:
+        return self + (-1 * other)
+
+    def __rsub__(self, other: Size) -> Size:
+        return -1 * self + other
+
+    def __mul__(self, other: Size) -> Size:
+        return polynomial(
+            (tuple(sorted(m + n, key=str)), a * b) for m, a in self.terms for n, b in terms_of(other)
+        )
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Size) -> Size:
+        quotient = exact_quotient(self, other)
+        return atom("floordiv", self, other) if quotient is None else quotient
+
+    def __rfloordiv__(self, other: Size) -> Size:
+        return atom("floordiv", other, self)
+
+    def __mod__(self, other: Size) -> Size:
+        return atom("mod", self, other) if exact_quotient(self, other) is None else 0
+
+    def __rmod__(self, other: Size) -> Size:
+        return atom("mod", other, self)
+
+    @cached_property
+    def text(self) -> str:
+        """`2*N*T + 1`: parses back with `parse`."""
+        parts = []
+        for monomial, coefficient in self.terms:
+            factors = [str(f) for f in monomial]
+            if coefficient != 1 or not factors:
+                factors.insert(0, str(coefficient))
+            parts.append("*".join(factors))
+        return " + ".join(parts)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    @cached_property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbols it depends on, by name."""
+        found: dict[str, Symbol] = {}
+        for monomial, _ in self.terms:
+            for factor in monomial:
+                for symbol in [factor] if isinstance(factor, Symbol) else symbols_of(*factor.arguments):
+                    found[symbol.name] = symbol
+        return tuple(found[name] for name in sorted(found))
+
+
+Size: TypeAlias = int | Dim
+
+
+def terms_of(size: Size) -> tuple[tuple[Monomial, int], ...]:
+    """The polynomial of any size, constants included."""
+    return size.terms if isinstance(size, Dim) else (((), int(size)),)
+
+
+def polynomial(terms: Iterable[tuple[Monomial, int]]) -> Size:
+    """Collect like terms; an `int` where only the constant is left."""
+    collected: dict[Monomial, int] = {}
+    for monomial, coefficient in terms:
+        collected[monomial] = collected.get(monomial, 0) + coefficient
+    kept = {m: c for m, c in collected.items() if c}
+    if all(m == () for m in kept):
+        return kept.get((), 0)
+    return Dim(tuple(sorted(kept.items(), key=lambda t: (-len(t[0]), [str(f) for f in t[0]]))))
+
+
+def symbol(name: str, min: int = 0, max: int | None = None, multiple_of: int = 1, typical: int = 32) -> Dim:
+    """The dimension that is one symbol."""
+    return Dim((((Symbol(name, min, max, multiple_of, typical),), 1),))
+
+
+def atom(function: str, a: Size, b: Size) -> Size:
+    """A function of two sizes, folded where both are constant."""
+    if isinstance(a, int) and isinstance(b, int):
+        return FUNCTIONS[function](a, b)
+    return Dim((((Atom(function, (a, b)),), 1),))
+
+
+FUNCTIONS: dict[str, Callable[[int, int], int]] = {
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "min": min,
+    "max": max,
+}
+
+
+def minimum(a: Size, b: Size) -> Size:
+    """The smaller; decided where the bounds decide it."""
+    return a if known_le(a, b) else b if known_le(b, a) else atom("min", a, b)
+
+
+def maximum(a: Size, b: Size) -> Size:
+    """The larger; decided where the bounds decide it."""
+    return b if known_le(a, b) else a if known_le(b, a) else atom("max", a, b)
+
+
+def align_up(size: Size, multiple: int) -> Size:
+    """The next multiple of a constant."""
+    return (size + (multiple - 1)) // multiple * multiple
+
+
+def exact_quotient(a: Size, b: Size) -> Size | None:
+    """a / b where the division leaves no remainder at any value of the symbols, else None."""
+    if isinstance(b, int):
+        terms = terms_of(a)
+        return polynomial((m, c // b) for m, c in terms) if b and all(c % b == 0 for _, c in terms) else None
+    if len(b.terms) != 1:
+        return 1 if a == b else None
+    (divisor, scale), quotient = b.terms[0], []
+    for monomial, coefficient in terms_of(a):
+        rest = list(monomial)
+        for factor in divisor:
+            if factor not in rest:
+                return None
+            rest.remove(factor)
+        if coefficient % scale:
+            return None
+        quotient.append((tuple(rest), coefficient // scale))
+    return polynomial(quotient)
+
+
+def lower_bound(size: Size) -> int | None:
+    """The least value it can take, or None where that is not known."""
+    if isinstance(size, int):
+        return size
+    total = 0
+    for monomial, coefficient in size.terms:
+        value = coefficient
+        for factor in monomial:
+            bound = factor_bound(factor, lower=coefficient > 0)
+            if bound is None or (coefficient > 0 and bound < 0):
+                return None
+            value *= bound
+        total += value
+    return total
+
+
+def factor_bound(factor: Factor, lower: bool) -> int | None:
+    """The bound of a symbol or an atom on one side (sizes are never negative)."""
+    if isinstance(factor, Symbol):
+        return factor.min if lower else factor.max
+    if not lower:
+        return None
+    bounds = [lower_bound(a) for a in factor.arguments]
+    if None in bounds:
+        return None
+    known = [b for b in bounds if b is not None]
+    return {"min": min(known), "max": max(known)}.get(factor.function, 0 if min(known) >= 0 else None)
+
+
+def known_le(a: Size, b: Size) -> bool:
+    """Whether a <= b holds at every value of the symbols, as far as bounds can tell."""
+    bound = lower_bound(b - a)
+    return bound is not None and bound >= 0
+
+
+def symbols_of(*sizes: Size) -> tuple[Symbol, ...]:
+    """The symbols some sizes depend on, by name."""
+    found = {s.name: s for size in sizes if isinstance(size, Dim) for s in size.symbols}
+    return tuple(found[name] for name in sorted(found))
+
+
+def evaluate(size: Size, values: Mapping[str, int]) -> int:
+    """The number a size is for given values of its symbols."""
+    if isinstance(size, int):
+        return size
+    total = 0
+    for monomial, coefficient in size.terms:
+        product = coefficient
+        for factor in monomial:
+            if isinstance(factor, Symbol):
+                product *= values[factor.name]
+            else:
+                a, b = (evaluate(x, values) for x in factor.arguments)
+                product *= FUNCTIONS[factor.function](a, b)
+        total += product
+    return total
+
+
+def typical(size: Size) -> int:
+    """The number a size is at the symbols' typical values."""
+    return evaluate(size, {s.name: s.typical for s in symbols_of(size)})
+
+
+def parse(text: str, symbols: Mapping[str, Dim] | None = None) -> Size:
+    """A size from its text; names not in `symbols` become plain symbols.
+
+    Raises `ShapeError` where the text is not a size.
+    """
+    known = symbols or {}
+
+    def walk(node: ast.expr) -> Size:
+        match node:
+            case ast.Constant(value=int(value)):
+                return value
+            case ast.Name(id=name):
+                return known.get(name) or symbol(name)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -1 * walk(operand)
+            case ast.BinOp(left=left, op=operator, right=right) if type(operator) in OPERATORS:
+                return OPERATORS[type(operator)](walk(left), walk(right))
+            case ast.Call(func=ast.Name(id="min" | "max" as function), args=[left, right]):
+                return (minimum if function == "min" else maximum)(walk(left), walk(right))
+        raise ShapeError(f"not a dimension: {text!r}", help="use names, integers and + - * // % min() max()")
+
+    try:
+        return walk(ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError:
+        raise ShapeError(f"not a dimension: {text!r}", help="use names, integers and + - * // % min() max()") from None
+
+
+OPERATORS: dict[type[ast.operator], Callable[[Size, Size], Size]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.FloorDiv: lambda a, b: a // b,
+    ast.Mod: lambda a, b: a % b,
+}

@@ -1,0 +1,77 @@
+"""A graph: one entry as a pure function from inputs and state to outputs and new state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from graphc.ir.dim import Symbol, symbols_of
+from graphc.ir.node import Node, Scope
+
+
+@dataclass(frozen=True)
+class Graph:
+    """(inputs, state) -> (outputs, new state). State reads are the `Read` nodes among its nodes."""
+
+    name: str
+    scope: Scope
+    inputs: tuple[Node, ...]  # `Input` nodes, in the order of the entry's arguments
+    outputs: tuple[Node, ...]  # leaves of the entry's result, in order
+    updates: tuple[tuple[str, Node], ...] = ()  # Variable name -> its new value, in order of first assignment
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """Everything the graph must compute."""
+        return self.outputs + tuple(node for _, node in self.updates)
+
+    def nodes(self) -> list[Node]:
+        """Every node the roots need, operands before users, in order of creation; inputs always among them."""
+        return reachable((*self.inputs, *self.roots))
+
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbolic dimensions of inputs, in order of first appearance."""
+        found: dict[str, Symbol] = {}
+        for node in self.inputs:
+            for size in node.type.shape:
+                for s in symbols_of(size):
+                    found.setdefault(s.name, s)
+        return tuple(found.values())
+
+    def with_roots(self, outputs: Iterable[Node], updates: Iterable[tuple[str, Node]]) -> Graph:
+        """The graph with other results."""
+        return replace(self, outputs=tuple(outputs), updates=tuple(updates))
+
+    def rewrite(self, rule: Callable[[Node], Node]) -> Graph:
+        """Rebuild the graph bottom-up: each node, over rewritten operands, replaced by what the rule says."""
+        new: dict[Node, Node] = {}
+        for node in self.nodes():
+            operands = tuple(new[i] for i in node.inputs)
+            with self.scope.at(self.scope.site_of(node)):
+                same = operands == node.inputs
+                new[node] = rule(node if same else self.scope.typed(node.op, node.type, *operands))
+        return self.with_roots((new[n] for n in self.outputs), ((v, new[n]) for v, n in self.updates))
+
+
+def reachable(roots: Iterable[Node]) -> list[Node]:
+    """The nodes that roots depend on, operands first, in order of creation."""
+    seen: set[int] = set()
+    found: list[Node] = []
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node.serial not in seen:
+            seen.add(node.serial)
+            found.append(node)
+            stack.extend(node.inputs)
+    return sorted(found, key=lambda n: n.serial)
+
+
+def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
+    """For each node the nodes that read it, in order."""
+    readers: dict[Node, list[Node]] = {}
+    for node in nodes:
+        readers.setdefault(node, [])
+        for operand in dict.fromkeys(node.inputs):
+            readers.setdefault(operand, []).append(node)
+    return readers
+
