@@ -1,0 +1,104 @@
+"""The files an object becomes, by their suffix: a shared object (own linker or the system's), `.o`, `.a`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from graphc.codegen import elf
+from graphc.codegen.link import link_shared
+from graphc.codegen.relocate import MACHINES
+from graphc.errors import BuildError, TargetError
+
+LINKERS = ("auto", "own", "cc")
+
+
+def write_output(object_bytes: bytes, exports: Sequence[str], path: Path, linker: str = "auto") -> None:
+    """Write `path` from an object: `.o` as it is, `.a` as a static library, anything else linked.
+
+    `auto` is graphc's own linker wherever it knows the machine, else the system's `cc`. The file appears whole or
+    not at all, so that a program which has the old one loaded goes on.
+    """
+    if linker not in LINKERS:
+        raise TargetError(f"unknown linker {linker!r}", help=f"use one of {', '.join(LINKERS)}")
+    if path.suffix == ".o":
+        content = object_bytes
+    elif path.suffix == ".a":
+        content = archive(object_bytes, exports, path.stem + ".o")
+    elif linker == "own" or (linker == "auto" and links_itself(object_bytes)):
+        content = link_shared(object_bytes, exports, path.name)
+    else:
+        content = link_with_cc(object_bytes, exports, path.name)
+    write_atomically(path, content)
+
+
+def links_itself(object_bytes: bytes) -> bool:
+    """Whether graphc's own linker knows the object's format and machine."""
+    if object_bytes[:6] != elf.IDENT[:6]:
+        return False
+    return int.from_bytes(object_bytes[18:20], "little") in MACHINES
+
+
+def link_with_cc(object_bytes: bytes, exports: Sequence[str], soname: str) -> bytes:
+    """The same shared object by the system's C compiler; `BuildError` where there is none or it fails."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        raise BuildError("no C compiler to link with", help="install cc, or use linker='own'")
+    with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
+        source, script, output = Path(folder, "code.o"), Path(folder, "exports.map"), Path(folder, "code.so")
+        source.write_bytes(object_bytes)
+        script.write_text("{ global: " + "".join(f"{name}; " for name in exports) + "local: *; };\n")
+        command = [compiler, "-shared", "-nostdlib", f"-Wl,--version-script={script}", f"-Wl,-soname={soname}"]
+        command += ["-Wl,-z,noexecstack", "-Wl,-z,defs", "-o", str(output), str(source)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise BuildError(f"{compiler} could not link {soname}", help=result.stderr.strip() or None)
+        return output.read_bytes()
+
+
+def archive(object_bytes: bytes, exports: Sequence[str], member: str) -> bytes:
+    """A static library of one object, with the symbol index that linkers want (System V / GNU `ar`)."""
+    names = b"".join(name.encode() + b"\0" for name in exports)
+    long_names = (member + "/\n").encode()
+    table = ar_member("//", long_names)
+    index_size = 4 * (1 + len(exports)) + len(names)
+    first = len(AR_MAGIC) + AR_HEADER + index_size + index_size % 2 + len(table)
+    index = len(exports).to_bytes(4, "big") + first.to_bytes(4, "big") * len(exports) + names
+    return AR_MAGIC + ar_member("/", index) + table + ar_member("/0", object_bytes)
+
+
+AR_MAGIC, AR_HEADER = b"!<arch>\n", 60
+
+
+def ar_member(name: str, content: bytes) -> bytes:
+    """A member with its header, without time or owner; padded to an even size."""
+    header = f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode()
+    return header + content + b"\n" * (len(content) % 2)
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o755) -> None:
+    """Replace the file in one step; `BuildError` where that can't be done."""
+    mode = mode if path.suffix not in (".o", ".a") else 0o644
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(name, mode & ~current_umask())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise BuildError(f"could not write {path}: {error.strerror}") from None
+
+
+def current_umask() -> int:
+    """The process's umask (POSIX offers no way to read it but to set it)."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
