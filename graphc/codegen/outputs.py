@@ -13,6 +13,7 @@ from graphc.codegen import elf
 from graphc.codegen.link import link_shared
 from graphc.codegen.relocate import MACHINES
 from graphc.errors import BuildError, TargetError
+from graphc.runtime.files import write_atomically
 
 LINKERS = ("auto", "own", "cc")
 
@@ -33,7 +34,10 @@ def write_output(object_bytes: bytes, exports: Sequence[str], path: Path, linker
         content = link_shared(object_bytes, exports, path.name)
     else:
         content = link_with_cc(object_bytes, exports, path.name)
-    write_atomically(path, content)
+    try:
+        write_atomically(path, content, 0o644 if path.suffix in (".o", ".a") else 0o755)
+    except OSError as error:
+        raise BuildError(f"could not write {path}: {error.strerror}") from None
 
 
 def links_itself(object_bytes: bytes) -> bool:
@@ -78,27 +82,3 @@ def ar_member(name: str, content: bytes) -> bytes:
     """A member with its header, without time or owner; padded to an even size."""
     header = f"{name:<16}{0:<12}{0:<6}{0:<6}{'100644':<8}{len(content):<10}`\n".encode()
     return header + content + b"\n" * (len(content) % 2)
-
-
-def write_atomically(path: Path, content: bytes, mode: int = 0o755) -> None:
-    """Replace the file in one step; `BuildError` where that can't be done."""
-    mode = mode if path.suffix not in (".o", ".a") else 0o644
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(name, mode & ~current_umask())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise BuildError(f"could not write {path}: {error.strerror}") from None
-
-
-def current_umask() -> int:
-    """The process's umask (POSIX offers no way to read it but to set it)."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

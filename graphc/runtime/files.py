@@ -1,0 +1,33 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+TEMPORARY = ".tmp-"
+"""How names of files being written start."""
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace a file in one step, so that readers, and processes that have it loaded, never see half of it.
+
+    `mode` is reduced by the umask. Raises `OSError` where the place can't be written; then nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, mode & ~current_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def current_umask() -> int:
+    """The process's umask (POSIX offers no way to read it but to set it)."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,23 @@
+"""Where in the user's code we are: the nearest frame outside graphc."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import FrameType
+
+from graphc.errors import Site
+
+PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def user_site() -> Site | None:
+    """The file, line and text of the innermost call that is not in graphc; None where there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    file = frame.f_code.co_filename
+    return Site(file, frame.f_lineno, linecache.getline(file, frame.f_lineno).strip())
