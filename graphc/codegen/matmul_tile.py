@@ -1,0 +1,184 @@
+"""The inside of a matmul tile: how its two sides lie in memory, and the loop over k on register accumulators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from graphc.codegen.llvm import Builder, Value, vector_type
+from graphc.runtime.targets import Target
+from graphc.schedule.tiles import FLIPPED, Layout
+
+ELEMENT = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
+
+#: One entry a vector of columns: None where all lanes live, else an i1 vector.
+Masks = Sequence[Value | None]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A matrix in memory, strides in elements.
+
+    `row`: the operand is [rows, cols] itself, its rows `stride` apart. `panel`: it is the [rows, cols] matrix stored as
+    ceil(cols / panel) panels of rows x panel, element (r, c) at (c // panel) * rows * panel + r * panel + c % panel;
+    padding lanes are readable. The `transposed` forms: the operand is the transpose of such a matrix.
+    """
+
+    pointer: Value
+    layout: Layout
+    stride: Value | int = 0
+    panel: int = 0
+    rows: Value | int = 0
+
+    def flipped(self) -> Operand:
+        """The transposed operand over the same memory."""
+        return replace(self, layout=FLIPPED[self.layout])
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The element type of a matmul and how it multiplies and adds."""
+
+    element: str
+    lanes: int
+    fused: bool
+
+    @classmethod
+    def of(cls, target: Target, dtype: str, lanes: int) -> Arithmetic:
+        """Fused where the target has FMAs and the type is a float."""
+        return cls(ELEMENT[dtype], lanes, target.fma and dtype in ("f32", "f64"))
+
+    @property
+    def vector(self) -> str:
+        """The LLVM type of one vector."""
+        return vector_type(self.element, self.lanes)
+
+    @property
+    def zero(self) -> Value:
+        """A vector of zeros."""
+        return Builder.constant(self.vector, 0)
+
+    def multiply_add(self, b: Builder, x: Value, y: Value, z: Value) -> Value:
+        """x * y + z in every lane."""
+        if self.fused:
+            return b.fma(x, y, z)
+        multiply, add = ("fmul", "fadd") if self.element in ("float", "double") else ("mul", "add")
+        return b.binary(add, b.binary(multiply, x, y), z)
+
+    def load(self, b: Builder, pointer: Value, mask: Value | None) -> Value:
+        """A vector; dead lanes are zero and not touched."""
+        return b.load(self.vector, pointer) if mask is None else b.masked_load(self.vector, pointer, mask)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One side of a tile while k runs: at step k its parts are at pointer[offset + k * step].
+
+    With `block`, k runs in blocks of so many steps that start `jump` elements apart.
+    """
+
+    pointer: Value
+    offsets: tuple[Value, ...]
+    step: Value
+    block: int = 0
+    jump: Value | None = None
+
+
+def integer(value: Value | int) -> Value:
+    """An i64."""
+    return Builder.i64(value) if isinstance(value, int) else value
+
+
+def row_walk(b: Builder, element: str, side: Operand, i: Value, height: int) -> Walk:
+    """The scalars A(i .. i + height, k)."""
+    stride, one = integer(side.stride), b.i64(1)
+    local = [b.i64(r) for r in range(height)]
+    if side.layout == "row":
+        base = b.gep(element, side.pointer, b.mul(i, stride))
+        return Walk(base, tuple(b.mul(r, stride) for r in local), one)
+    if side.layout == "transposed":
+        return Walk(b.gep(element, side.pointer, i), tuple(local), stride)
+    width = b.i64(side.panel)
+    jump = b.mul(integer(side.rows), width)
+    if side.layout == "panel":
+        base = b.gep(element, side.pointer, b.mul(i, width))
+        return Walk(base, tuple(b.mul(r, width) for r in local), one, side.panel, jump)
+    return Walk(side.pointer, tuple(panel_offset(b, b.add(i, r), width, jump) for r in local), width)
+
+
+def column_walk(b: Builder, element: str, side: Operand, j: Value, width: int, lanes: int, first: int = 0) -> Walk:
+    """The vectors B(k, j + w * lanes ...) of a `row` or `panel` operand; j is `first` plus some tile widths."""
+    local = [b.i64(w * lanes) for w in range(width)]
+    if side.layout == "row":
+        return Walk(b.gep(element, side.pointer, j), tuple(local), integer(side.stride))
+    panel = b.i64(side.panel)
+    jump = b.mul(integer(side.rows), panel)
+    extent = width * lanes
+    inside = side.panel % extent == 0 and first % extent == 0
+    if width == 1 or inside or (extent % side.panel == 0 and first % side.panel == 0):
+        base = b.gep(element, side.pointer, panel_offset(b, j, panel, jump))
+        return Walk(base, tuple(panel_offset(b, w, panel, jump) for w in local), panel)
+    return Walk(side.pointer, tuple(panel_offset(b, b.add(j, w), panel, jump) for w in local), panel)
+
+
+def panel_offset(b: Builder, column: Value, panel: Value, jump: Value) -> Value:
+    """Where column c of the first row of a panelled matrix is."""
+    return b.add(b.mul(b.udiv(column, panel), jump), b.urem(column, panel))
+
+
+def emit_tile(
+    b: Builder, arithmetic: Arithmetic, k: Value, rows: Walk, columns: Walk, masks: Masks, unroll: int
+) -> list[list[Value]]:
+    """The accumulators [height][width] of one tile: for each, fma over ascending k from zero."""
+    start = [arithmetic.zero] * (len(rows.offsets) * len(columns.offsets))
+    if rows.jump is None:
+        _, sums = _steps(b, arithmetic, k, rows, columns, masks, unroll, start)
+    else:
+        carried = [rows.pointer, columns.pointer, *start]
+        with b.loop(b.i64(0), k, rows.block, carried) as loop:
+            stop = b.minimum(b.i64(rows.block), b.sub(k, loop.index))
+            if k.literal is not None and k.literal % rows.block == 0:
+                stop = b.i64(rows.block)
+            block = replace(rows, pointer=loop.carried[0])
+            vectors = replace(columns, pointer=loop.carried[1])
+            end, sums = _steps(b, arithmetic, stop, block, vectors, masks, 1, loop.carried[2:])
+            loop.next = [b.gep(arithmetic.element, loop.carried[0], rows.jump), end, *sums]
+        sums = loop.results[2:]
+    width = len(columns.offsets)
+    return [sums[r * width : (r + 1) * width] for r in range(len(rows.offsets))]
+
+
+def _steps(
+    b: Builder,
+    arithmetic: Arithmetic,
+    count: Value,
+    rows: Walk,
+    columns: Walk,
+    masks: Masks,
+    unroll: int,
+    start: list[Value],
+) -> tuple[Value, list[Value]]:
+    """`count` steps of k from `start`; returns where the columns' pointer then stands, and the sums."""
+    element = arithmetic.element
+    with b.loop(b.i64(0), count, unroll, [rows.pointer, columns.pointer, *start]) as loop:
+        scalars, vectors, *sums = loop.carried
+        for _ in range(unroll):
+            sums = _step(b, arithmetic, [b.gep(element, scalars, o) for o in rows.offsets],
+                         [b.gep(element, vectors, o) for o in columns.offsets], masks, sums)  # fmt: skip
+            scalars, vectors = b.gep(element, scalars, rows.step), b.gep(element, vectors, columns.step)
+        loop.next = [scalars, vectors, *sums]
+    return loop.results[1], loop.results[2:]
+
+
+def _step(
+    b: Builder, arithmetic: Arithmetic, scalars: list[Value], vectors: list[Value], masks: Masks, sums: list[Value]
+) -> list[Value]:
+    """One step of k: the outer product of `height` scalars and `width` vectors onto the sums."""
+    loaded = [arithmetic.load(b, p, mask) for p, mask in zip(vectors, masks, strict=True)]
+    result: list[Value] = []
+    for pointer in scalars:
+        scalar = b.splat(b.load(arithmetic.element, pointer), arithmetic.lanes)
+        result += [
+            arithmetic.multiply_add(b, scalar, v, sums[len(result) + w]) for w, v in enumerate(loaded)
+        ]
+    return result

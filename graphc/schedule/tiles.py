@@ -1,0 +1,196 @@
+"""The tile plan of a matmul: register tile, loop order, packing and scratch, chosen from the target description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+from graphc.runtime.targets import Target
+
+#: How a matrix lies in memory. `row`: [rows, cols], cols contiguous. `panel`: ceil(cols / P) panels of rows x P.
+#: The `transposed` forms say that the operand is the transpose of what is stored.
+Layout = Literal["row", "transposed", "panel", "panel_transposed"]
+
+#: The layout of the transposed operand over the same memory.
+FLIPPED: dict[Layout, Layout] = {
+    "row": "transposed",
+    "transposed": "row",
+    "panel": "panel_transposed",
+    "panel_transposed": "panel",
+}
+
+ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
+
+#: Scratch areas start at multiples of this many bytes.
+ALIGN = 64
+
+#: Instructions of epilogue code in a kernel above which a loop over rows runs it.
+LONG_EPILOGUE = 400
+
+#: The machine model of `step_cycles`, common to x86 since Haswell and Zen: two FMAs and two loads a cycle,
+#: an FMA's result after four cycles.
+FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4
+
+
+class Size(Protocol):
+    """A number of elements: an int, or a symbolic dimension."""
+
+    def __add__(self: S, other: int, /) -> S: ...
+
+    def __mul__(self: S, other: int, /) -> S: ...
+
+
+S = TypeVar("S", bound=Size)
+
+
+class Run(NamedTuple):
+    """Tiles of one extent side by side: how many, and where the first starts."""
+
+    start: int
+    extent: int
+    tiles: int
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """How one contraction C[M, N] = A[M, K] . B[K, N] is cut up.
+
+    With `swapped`, everything below speaks of C' = B' . A' (M and N, A and B change places), and tiles are transposed
+    in registers before the epilogue sees them.
+    """
+
+    itemsize: int
+    #: Elements of one vector; narrower than the register where N is.
+    lanes: int
+    #: Rows and vectors of the main tile.
+    height: int
+    width: int
+    #: Column panels outermost (so that one panel of B stays in cache); else row tiles outermost.
+    columns_outer: bool = True
+    #: Copy each column panel of B to scratch (columns_outer only), contiguous and, if need be, transposed.
+    pack: bool = False
+    swapped: bool = False
+    #: Accumulators go through scratch, and one loop over rows runs the epilogue: less code.
+    buffered: bool = False
+    #: Steps of k in one round of the inner loop, when K is a multiple.
+    unroll: int = 1
+
+    @property
+    def panel(self) -> int:
+        """Elements in a row of the main tile."""
+        return self.width * self.lanes
+
+    @property
+    def remainders(self) -> tuple[int, ...]:
+        """Heights to try in turn, each once, on the rows that the main tile leaves over: powers of two."""
+        return tuple(1 << p for p in reversed(range((self.height - 1).bit_length())))
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The part of scratch that accumulators pass through, at its start."""
+        if not self.buffered:
+            return 0
+        return align_up(max(self.height, self.lanes if self.swapped else 0) * self.panel * self.itemsize, ALIGN)
+
+    def scratch_bytes(self, k: S) -> S:
+        """Bytes of scratch (64-aligned), linear in the contracted size K, an int or a symbolic dimension."""
+        row = self.panel * self.itemsize if self.pack else 0
+        return k * row + (self.lanes * row + self.buffer_bytes)
+
+    def rows(self, m: int) -> tuple[Run, ...]:
+        """The row tiles of a constant M: as few as fit, their heights within one of each other."""
+        return balanced(m, self.height)
+
+    def columns(self, n: int) -> tuple[Run, ...]:
+        """The column tiles of a constant N, in vectors: full ones, then the one with the rest."""
+        runs = balanced(-(-n // self.lanes), self.width)
+        if n % self.lanes and runs[-1].tiles > 1:
+            start, extent, count = runs[-1]
+            runs = (*runs[:-1], Run(start, extent, count - 1), Run(start + (count - 1) * extent, extent, 1))
+        return runs
+
+
+def align_up(value: int, alignment: int) -> int:
+    """The next multiple."""
+    return -(-value // alignment) * alignment
+
+
+def balanced(size: int, most: int) -> tuple[Run, ...]:
+    """size cut into ceil(size / most) parts that differ by at most one, the larger first."""
+    if size <= 0:
+        return ()
+    parts = -(-size // most)
+    small, larger = divmod(size, parts)
+    runs = (Run(0, small + 1, larger), Run(larger * (small + 1), small, parts - larger))
+    return tuple(r for r in runs if r.tiles)
+
+
+def plan_matmul(
+    target: Target,
+    dtype: str,
+    m: int | None,
+    n: int | None,
+    k: int | None,
+    a: Layout,
+    b: Layout,
+    *,
+    panel: int = 16,
+    typical: int = 32,
+    epilogue_cost: int = 8,
+) -> TilePlan:
+    """The plan for C[m, n] = A[m, k] . B[k, n]; None is a symbolic size, planned as `typical`.
+
+    `panel` is the width of the program's parameter panels, `epilogue_cost` the number of instructions that the epilogue
+    takes for one vector of accumulators.
+    """
+    rows, cols, depth = (typical if size is None else size for size in (m, n, k))
+    itemsize = ITEMSIZE[dtype]
+    swapped = b in ("transposed", "panel_transposed") and prefers_swapping(target, itemsize, rows, cols, depth, n)
+    if swapped:
+        lanes = target.lanes(itemsize)
+        return TilePlan(itemsize, lanes, lanes, 1, pack=a in ("row", "panel"), swapped=True, buffered=True)
+    pack = b in ("transposed", "panel_transposed") or (b == "row" and strided(cols, itemsize) and rows >= 32)
+    lanes = target.lanes(itemsize)
+    while lanes > 1 and n is not None and lanes // 2 >= n:
+        lanes //= 2
+    height, width = best_tile(target, rows, -(-cols // lanes), depth)
+    plan = TilePlan(itemsize, lanes, height, width, pack=pack)
+    variants = 1 if m is not None else 1 + len(plan.remainders)
+    long = epilogue_cost * height * width * variants > LONG_EPILOGUE
+    unroll = 4 if k is not None and k % 4 == 0 and k <= 64 and height * width <= 16 else 1
+    return replace(plan, buffered=long and depth >= 64, unroll=unroll)
+
+
+def prefers_swapping(target: Target, itemsize: int, rows: int, cols: int, depth: int, n: int | None) -> bool:
+    """Whether packing A's transpose is so much less work than packing B's that transposing C's tiles pays."""
+    return n is not None and 2 * rows <= cols and rows < 64 and depth * itemsize < 4096 and depth >= 64
+
+
+def strided(cols: int, itemsize: int) -> bool:
+    """Whether rows of so many elements lie so far apart that a column panel misses in L1 and the TLB."""
+    return cols * itemsize >= 2048
+
+
+def best_tile(target: Target, rows: int, vectors: int, depth: int) -> tuple[int, int]:
+    """(height, width) of the register tile with the lowest modelled time; among equals the smallest."""
+    candidates = [
+        (height, width)
+        for width in range(1, min(4, max(vectors, 1)) + 1)
+        for height in range(1, min(8, max(rows, 1)) + 1)
+        if height * width + width + 1 <= target.vector_registers
+    ]
+    return min(candidates, key=lambda tile: (cycles(tile, rows, vectors, depth), tile[0] * tile[1]))
+
+
+def cycles(tile: tuple[int, int], rows: int, vectors: int, depth: int) -> float:
+    """Modelled time of all tiles: the inner loops, and some cycles a tile for its start and its epilogue."""
+    return sum(
+        down.tiles * across.tiles * (depth * step_cycles(down.extent, across.extent) + 8 + down.extent * across.extent)
+        for down in balanced(rows, tile[0])
+        for across in balanced(vectors, tile[1])
+    )
+
+
+def step_cycles(height: int, width: int) -> float:
+    """Cycles of one step of k on a tile: bound by FMAs, by loads, or by the FMA's latency."""
+    return max(height * width / FMA_RATE, (height + width) / LOAD_RATE, FMA_LATENCY)
