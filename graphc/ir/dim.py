@@ -68,21 +68,24 @@ class Dim:
         return -1 * self + other
 
     def __mul__(self, other: Size) -> Size:
-        return polynomial(
-            (tuple(sorted(m + n, key=str)), a * b) for m, a in self.terms for n, b in terms_of(other)
-        )
+        return polynomial((tuple(sorted(m + n, key=str)), a * b) for m, a in self.terms for n, b in terms_of(other))
 
     __rmul__ = __mul__
 
     def __floordiv__(self, other: Size) -> Size:
         quotient = exact_quotient(self, other)
-        return atom("floordiv", self, other) if quotient is None else quotient
+        if quotient is not None or not isinstance(other, int) or other == 0:
+            return atom("floordiv", self, other) if quotient is None else quotient
+        whole, rest = divisible_part(self, other)
+        return whole + (atom("floordiv", rest, other) if isinstance(rest, Dim) else rest // other)
 
     def __rfloordiv__(self, other: Size) -> Size:
         return atom("floordiv", other, self)
 
     def __mod__(self, other: Size) -> Size:
-        return atom("mod", self, other) if exact_quotient(self, other) is None else 0
+        if exact_quotient(self, other) is not None:
+            return 0
+        return atom("mod", divisible_part(self, other)[1] if isinstance(other, int) and other else self, other)
 
     def __rmod__(self, other: Size) -> Size:
         return atom("mod", other, self)
@@ -187,6 +190,12 @@ def exact_quotient(a: Size, b: Size) -> Size | None:
             return None
         quotient.append((tuple(rest), coefficient // scale))
     return polynomial(quotient)
+
+
+def divisible_part(size: Dim, divisor: int) -> tuple[Size, Size]:
+    """(q, r) with size = divisor·q + r, each coefficient of r in [0, divisor): ⌊size / divisor⌋ = q + ⌊r / divisor⌋."""
+    quotient = polynomial((m, c // divisor) for m, c in size.terms)
+    return quotient, size - divisor * quotient
 
 
 def lower_bound(size: Size) -> int | None:

@@ -74,4 +74,3 @@ def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:
         for operand in dict.fromkeys(node.inputs):
             readers.setdefault(operand, []).append(node)
     return readers
-

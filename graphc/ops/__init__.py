@@ -1,0 +1,62 @@
+"""The primitives: one class each, with all that is known of it."""
+
+from __future__ import annotations
+
+from graphc.ir.node import Op
+from graphc.ops import contraction, elementwise, indexing, logic, movement, random, reduction, transcendental
+from graphc.ops.base import (
+    ArgReduction,
+    Contraction,
+    Elementwise,
+    Emitter,
+    Generator,
+    Indexing,
+    Movement,
+    Reduction,
+)
+from graphc.ops.contraction import DotGeneral
+from graphc.ops.elementwise import (
+    Abs,
+    Add,
+    Ceil,
+    Div,
+    Floor,
+    Max,
+    Min,
+    Mul,
+    Neg,
+    Pow,
+    Rem,
+    Round,
+    Sign,
+    StopGradient,
+    Sub,
+)
+from graphc.ops.indexing import Gather, Iota, ScatterAdd
+from graphc.ops.logic import And, Cast, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Shl, Shr, Xor
+from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
+from graphc.ops.random import Threefry
+from graphc.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum
+from graphc.ops.transcendental import Cos, Erf, Exp, Expm1, Log, Log1p, Rsqrt, Sigmoid, Sin, Sqrt, Tanh
+
+#: Every primitive, kind by kind.
+ALL: tuple[type[Op], ...] = (
+    *elementwise.ALL,
+    *transcendental.ALL,
+    *logic.ALL,
+    *random.ALL,
+    *movement.ALL,
+    *reduction.ALL,
+    *contraction.ALL,
+    *indexing.ALL,
+)
+
+__all__ = [
+    "ALL",
+    "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Broadcast", "Cast", "Ceil", "Concat", "Contraction",
+    "Cos", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor", "Gather", "Ge",
+    "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg",
+    "Not", "Or", "Pad", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape",
+    "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "Sin", "Slice", "Sqrt", "StopGradient",
+    "Sub", "Tanh", "Threefry", "Transpose", "Xor",
+]  # fmt: skip
