@@ -44,7 +44,7 @@ class Compiled:
 
     def address(self, name: str) -> int:
         """Where a function is."""
-        return self._engine.get_function_address(name)
+        return int(self._engine.get_function_address(name))
 
 
 def pack_panels(matrix: Array, width: int) -> Array:
@@ -55,11 +55,22 @@ def pack_panels(matrix: Array, width: int) -> Array:
     return np.ascontiguousarray(padded.reshape(rows, -1, width).swapaxes(0, 1)).ravel()
 
 
+def aligned(size: int, dtype: Any) -> Array:
+    """A flat array of 0xFF bytes whose address is a multiple of 64, as an arena's buffers are."""
+    size *= np.dtype(dtype).itemsize
+    room = np.full(size + 64, 0xFF, np.uint8)
+    skip = -room.ctypes.data % 64
+    return room[skip : skip + size].view(dtype)
+
+
 def stored(matrix: Array, layout: Layout, panel: int) -> Array:
     """The memory of an operand in a layout."""
     if layout.endswith("transposed"):
         matrix = matrix.T
-    return pack_panels(matrix, panel) if layout.startswith("panel") else np.ascontiguousarray(matrix)
+    flat = pack_panels(matrix, panel) if layout.startswith("panel") else matrix.ravel()
+    memory = aligned(flat.size, flat.dtype)
+    memory[:] = flat
+    return memory
 
 
 @dataclass(frozen=True)
@@ -142,11 +153,8 @@ class Kernel:
         return Operand(pointer, layout, stride=c)
 
     def scratch(self, k: int) -> Array:
-        """Aligned scratch, one element more than a guard needs."""
-        size = self.plan.scratch_bytes(k)
-        room = np.full(size + 64, 0xFF, np.uint8)
-        skip = -room.ctypes.data % 64
-        return room[skip : skip + size]
+        """Scratch of just the planned size."""
+        return aligned(self.plan.scratch_bytes(k), np.uint8)
 
     def __call__(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """a @ b, or what the epilogue makes of it in `out`."""

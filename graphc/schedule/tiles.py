@@ -177,7 +177,7 @@ def best_tile(target: Target, rows: int, vectors: int, depth: int) -> tuple[int,
         (height, width)
         for width in range(1, min(4, max(vectors, 1)) + 1)
         for height in range(1, min(8, max(rows, 1)) + 1)
-        if height * width + width + 1 <= target.vector_registers
+        if height * width + width + 1 < target.vector_registers
     ]
     return min(candidates, key=lambda tile: (cycles(tile, rows, vectors, depth), tile[0] * tile[1]))
 
