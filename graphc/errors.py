@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import linecache
-import os
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
-
-PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class Site(NamedTuple):
@@ -21,23 +16,6 @@ class Site(NamedTuple):
     def __str__(self) -> str:
         name = self.file.rsplit("/", 1)[-1]
         return f"{name}:{self.line}" + (f"   {self.text}" if self.text else "")
-
-
-_sites: dict[tuple[str, int], Site] = {}
-
-
-def user_site() -> Site | None:
-    """The innermost line on the stack that is not graphc's own; None where there is none."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(PACKAGE):
-        if frame.f_back is None:
-            return None
-        frame = frame.f_back
-    key = frame.f_code.co_filename, frame.f_lineno
-    site = _sites.get(key)
-    if site is None:
-        site = _sites[key] = Site(*key, linecache.getline(*key).strip())
-    return site
 
 
 class Operand(NamedTuple):

@@ -12,6 +12,9 @@ from graphc.errors import Site
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+_sites: dict[tuple[str, int], Site] = {}
+
+
 def user_site() -> Site | None:
     """The file, line and text of the innermost call that is not in graphc; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
@@ -19,5 +22,8 @@ def user_site() -> Site | None:
         frame = frame.f_back
     if frame is None:
         return None
-    file = frame.f_code.co_filename
-    return Site(file, frame.f_lineno, linecache.getline(file, frame.f_lineno).strip())
+    key = frame.f_code.co_filename, frame.f_lineno
+    site = _sites.get(key)
+    if site is None:
+        site = _sites[key] = Site(*key, linecache.getline(*key).strip())
+    return site
