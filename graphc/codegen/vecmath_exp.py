@@ -1,0 +1,148 @@
+"""e^x and what is made of it: expm1, tanh, sigmoid, erf.
+
+Polynomials: Remez minimax fits by tests/recipes/minimax.py. Bounds are the largest errors measured by
+tests/benchmarks/vecmath.py, for f32 over a sweep of all bit patterns; @BOUNDS@
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from graphc.codegen.llvm import Value
+from graphc.codegen.vecmath import (
+    FORMATS,
+    Table,
+    clamp_above,
+    clamp_below,
+    nearest_integer,
+    polynomial,
+    power_of_two,
+    scale,
+)
+
+if TYPE_CHECKING:
+    from graphc.codegen.lanes import Lanes
+
+#: (e^r − 1 − r) / r² on |r| ≤ ln(2)/2.
+EXP: Table = {
+    "f32": (0.5, 0.1666666567325592, 0.04166635870933533, 0.008333389647305012, 0.0013940719654783607,
+            0.00019845865608658642),
+    "f64": (0.5, 0.16666666666666677, 0.041666666666666505, 0.008333333333321608, 0.001388888888896289,
+            0.00019841269886206972, 2.4801587171866367e-05, 2.7557244105139508e-06, 2.7557402922606725e-07,
+            2.5109081065200354e-08, 2.0875332987427714e-09),
+}  # fmt: skip
+
+#: (tanh(x)/x − 1) / x² in x², x ≤ 1.
+TANH: Table = {
+    "f32": (-0.33333295583724976, 0.13332344591617584, -0.05387980490922928, 0.021486664190888405,
+            -0.007946115918457508, 0.0023013714235275984, -0.00035845398087985814),
+    "f64": (-0.333333333333333, 0.13333333333328973, -0.05396825396644813, 0.0218694884980571, -0.008863235048093525,
+            0.003592124035168704, -0.0014558112822658082, 0.0005899311304024233, -0.00023883191668767832,
+            9.622521789953638e-05, -3.8060127340970476e-05, 1.427612984812661e-05, -4.755463468091583e-06,
+            1.2701981712132543e-06, -2.3272050858446022e-07, 2.127107381836116e-08),
+}  # fmt: skip
+
+#: erf(x)/x − 1 in x², x ≤ 1.
+ERF: Table = {
+    "f32": (0.12837916612625122, -0.3761262595653534, 0.1128358542919159, -0.026853812858462334,
+            0.005188328679651022, -0.0008010204182937741, 7.853897841414437e-05),
+    "f64": (0.1283791670955126, -0.3761263890318375, 0.11283791670954857, -0.0268661706450729, 0.005223977624780927,
+            -0.0008548326978745635, 0.00012055331037024385, -1.4925593509882064e-05, 1.6460972864899106e-06,
+            -1.6350025728473238e-07, 1.4657883229162708e-08, -1.1365678979349706e-09, 5.945283619337828e-11),
+}  # fmt: skip
+
+#: log(1 − erf(x)), 1 ≤ x ≤ 6, its error weighted by 1 − erf(x).
+LOG_ERFC: Table = {
+    "f32": (0.00020382789080031216, -1.1296584606170654, -0.6330453753471375, -0.10863201320171356,
+            0.02536836639046669, -0.0042799608781933784, 0.00046309505705721676, -2.520370799174998e-05,
+            2.436871113786765e-07),
+    "f64": (3.518721369388687e-08, -1.1283796027966193, -0.636617216285665, -0.10278205617879796,
+            0.019153179535049667, 0.00016049710487547355, -0.0016212933088953637, 0.0004979018694424601,
+            6.636859906536845e-05, -0.0001400840489677408, 8.054442069969739e-05, -3.122947364342572e-05,
+            9.282394974368621e-06, -2.1998241910458383e-06, 4.201929717312655e-07, -6.446931784741625e-08,
+            7.835552594283056e-09, -7.35894577617455e-10, 5.1312192258417764e-11, -2.486346714605398e-12,
+            7.407160436277783e-14, -1.0077153812516495e-15),
+}  # fmt: skip
+
+#: Beyond these e^x is infinite, or rounds to 0.
+EXP_RANGE = {"f32": (-104.0, 89.0), "f64": (-746.0, 710.0)}
+#: Below this expm1 is −1; above the others tanh is 1 for 2x, and erf is 1 for x.
+EXPM1_LOW = {"f32": -20.0, "f64": -40.0}
+TANH_HIGH = {"f32": 20.0, "f64": 40.0}
+ERF_HIGH = {"f32": 4.0, "f64": 6.0}
+
+
+def reduce(e: Lanes, x: Value) -> tuple[Value, Value, Value]:
+    """k, r and c with x = k·ln 2 + r + c, |r| ≤ ln(2)/2 and c the rounding error of r (Cody and Waite)."""
+    form = FORMATS[e.dtype]
+    number, k = nearest_integer(e, x, math.log2(math.e))
+    high = e.fma(number, e.constant(-form.ln2_high), x)
+    low = e.mul(number, e.constant(form.ln2_low))
+    r = e.sub(high, low)
+    return k, r, e.sub(e.sub(high, r), low)
+
+
+def exp_of_reduced(e: Lanes, r: Value) -> Value:
+    """e^r for |r| ≤ ln(2)/2."""
+    return e.add(e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), r), e.constant(1.0))
+
+
+def exp_parts(e: Lanes, x: Value) -> tuple[Value, Value]:
+    """k and p with e^x = p·2^k, √½ ≤ p ≤ √2, for x within `EXP_RANGE`."""
+    k, r, _ = reduce(e, x)
+    return k, exp_of_reduced(e, r)
+
+
+def exp_moderate(e: Lanes, x: Value) -> Value:
+    """e^x where it is a normal number."""
+    k, p = exp_parts(e, x)
+    return e.mul(p, power_of_two(e, k))
+
+
+def exp(e: Lanes, x: Value) -> Value:
+    """e^x, results in the subnormal range included; f32 @exp.f32@ ulp, f64 @exp.f64@."""
+    low, high = EXP_RANGE[e.dtype]
+    k, p = exp_parts(e, clamp_above(e, clamp_below(e, x, low), high))
+    return scale(e, p, k)
+
+
+def expm1(e: Lanes, x: Value) -> Value:
+    """e^x − 1 as 2·((2^(k−1) − ½) + 2^(k−1)·(e^r − 1)); f32 @expm1.f32@ ulp, f64 @expm1.f64@."""
+    k, r, c = reduce(e, clamp_above(e, clamp_below(e, x, EXPM1_LOW[e.dtype]), EXP_RANGE[e.dtype][1]))
+    tail = e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), c)
+    integers = e.of(FORMATS[e.dtype].integer)
+    half_power = power_of_two(e, integers.sub(k, integers.constant(1)))
+    half = e.fma(half_power, r, e.sub(half_power, e.constant(0.5)))
+    half = e.fma(half_power, tail, half)
+    tiny = e.lt(e.abs(x), e.constant(2.0**-60))  # keeps −0 and subnormal numbers
+    return e.select(tiny, x, e.add(half, half))
+
+
+def tanh(e: Lanes, x: Value) -> Value:
+    """x + x³·P(x²) up to |x| = 1, and 1 − 2/(e^2|x| + 1) beyond; f32 @tanh.f32@ ulp, f64 @tanh.f64@."""
+    size = e.abs(x)
+    square = e.mul(size, size)
+    near = e.fma(e.mul(size, square), polynomial(e, square, TANH[e.dtype]), size)
+    one = e.constant(1.0)
+    grown = exp_moderate(e, clamp_above(e, e.add(size, size), TANH_HIGH[e.dtype]))
+    far = e.sub(one, e.div(e.constant(2.0), e.add(grown, one)))
+    return e.copysign(e.select(e.lt(size, one), near, far), x)
+
+
+def sigmoid(e: Lanes, x: Value) -> Value:
+    """1/(1 + t) for x ≥ 0 and t/(1 + t) below, t = e^−|x|; f32 @sigmoid.f32@ ulp, f64 @sigmoid.f64@."""
+    k, p = exp_parts(e, clamp_below(e, e.neg(e.abs(x)), EXP_RANGE[e.dtype][0]))
+    one = e.constant(1.0)
+    t = scale(e, p, k)
+    return e.div(e.select(e.lt(x, e.constant(0.0)), t, one), e.add(t, one))
+
+
+def erf(e: Lanes, x: Value) -> Value:
+    """x + x·P(x²) up to |x| = 1, and 1 − e^Q(|x|) beyond; f32 @erf.f32@ ulp, f64 @erf.f64@."""
+    size = e.abs(x)
+    near = e.fma(size, polynomial(e, e.mul(size, size), ERF[e.dtype]), size)
+    one = e.constant(1.0)
+    bounded = clamp_above(e, size, ERF_HIGH[e.dtype])
+    far = e.sub(one, exp_moderate(e, polynomial(e, bounded, LOG_ERFC[e.dtype])))
+    return e.copysign(e.select(e.lt(size, one), near, far), x)
