@@ -52,9 +52,9 @@ class Graph:
         return self.with_roots((new[n] for n in self.outputs), ((v, new[n]) for v, n in self.updates))
 
 
-def reachable(roots: Iterable[Node]) -> list[Node]:
-    """The nodes that roots depend on, operands first, in order of creation."""
-    seen: set[int] = set()
+def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+    """The nodes that roots depend on, operands first, in order of creation; not `known` ones nor what is below them."""
+    seen = {node.serial for node in known}
     found: list[Node] = []
     stack = list(roots)
     while stack:

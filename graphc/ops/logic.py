@@ -240,6 +240,7 @@ class Cast(Elementwise):
     dtype: DType
 
     dtypes: ClassVar = ANY
+    ulps: ClassVar = 0.5
 
     def infer(self, *operands: TensorType) -> TensorType:
         return super().infer(*operands).with_dtype(self.dtype)

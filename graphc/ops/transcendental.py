@@ -104,7 +104,7 @@ class Sigmoid(Elementwise):
     def eval(self, *operands: Array) -> Array:
         (x,) = operands
         e = np.exp(-np.abs(x))
-        return np.where(x >= 0, 1, e) / (1 + e)
+        return np.asarray(np.where(x >= 0, 1, e) / (1 + e))
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (ct * (y * (1.0 - y)),)
@@ -155,8 +155,7 @@ class Erf(Elementwise):
 
     def eval(self, *operands: Array) -> Array:
         (x,) = operands
-        y: Array = np.asarray(ERF(x), x.dtype)
-        return y
+        return np.asarray(ERF(x), x.dtype)
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (ct * (build.exp(-(xs[0] * xs[0])) * (2 / math.sqrt(math.pi))),)

@@ -1,0 +1,66 @@
+"""Reverse-mode differentiation: one sweep over the graph, a graph as its result, so derivatives differentiate again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from graphc.errors import GradientError
+from graphc.ir import build
+from graphc.ir.graph import reachable
+from graphc.ir.node import Node
+
+
+def gradients(output: Node, targets: Sequence[Node], seed: Node | None = None) -> list[Node]:
+    """∂output/∂target for each target, of the target's type, times `seed` (1 by default).
+
+    `output` is a float scalar. Raises `GradientError` where it is not, or where a target is not a float.
+    """
+    if output.type.shape != ():
+        raise GradientError(
+            f"gradient of {output.type}, which is not a scalar", help="reduce it first, as with mean() or sum()"
+        )
+    expect_float("gradient of", output)
+    return backward({output: build.ones_like(output) if seed is None else seed}, targets)
+
+
+def backward(cotangents: Mapping[Node, Node], targets: Sequence[Node]) -> list[Node]:
+    """The cotangents of targets from those of outputs, summed over all paths; zeros where there is none.
+
+    Raises `GradientError` where an output or a target is not a float.
+    """
+    for target in targets:
+        expect_float("gradient with respect to", target)
+    totals: dict[Node, Node] = {}
+    for output, ct in cotangents.items():
+        expect_float("gradient of", output)
+        totals[output] = ct
+    nodes = reachable(cotangents)
+    active = dependents(nodes, targets)
+    for node in reversed(nodes):
+        if node not in active or node not in totals or not any(x in active for x in node.inputs):
+            continue
+        with node.scope.at(node.scope.site_of(node)):
+            shares = node.op.vjp(totals[node], node, *node.inputs)
+            for operand, share in zip(node.inputs, shares, strict=True):
+                if share is not None and operand in active:
+                    totals[operand] = totals[operand] + share if operand in totals else share
+    return [totals[target] if target in totals else build.zeros_like(target) for target in targets]
+
+
+def dependents(nodes: Sequence[Node], targets: Sequence[Node]) -> frozenset[Node]:
+    """The targets, and the nodes whose value varies differentiably with one; `nodes` has operands before users."""
+    active = set(targets)
+    for node in nodes:
+        if node.type.dtype.is_float and node.op.differentiable and any(x in active for x in node.inputs):
+            active.add(node)
+    return frozenset(active)
+
+
+def expect_float(what: str, node: Node) -> None:
+    """Raise `GradientError` unless a node's elements are floats."""
+    if not node.type.dtype.is_float:
+        raise GradientError(
+            f"{what} {node.type}: only floats have derivatives",
+            site=node.scope.site_of(node),
+            help="cast it to a float before it enters the computation",
+        )

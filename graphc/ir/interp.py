@@ -1,0 +1,64 @@
+"""The NumPy interpreter: what a graph means, before and after any pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphc.errors import InternalError
+from graphc.ir.binding import bind_symbols
+from graphc.ir.graph import Graph, reachable
+from graphc.ir.node import Array, Constant, Node, Read
+from graphc.ir.shadow import shadow
+
+__all__ = ["Evaluation", "evaluate", "evaluate_nodes", "shadow"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an entry gives: the leaves of its result, and the new values of the Variables it assigns."""
+
+    outputs: tuple[Array, ...]
+    updates: dict[str, Array]
+
+
+def evaluate(graph: Graph, inputs: Sequence[Array], state: Mapping[str, Array]) -> Evaluation:
+    """Run a graph on arguments, in order, and the values of Variables by name.
+
+    Raises `ShapeError` and `DTypeError` where arguments do not fit the inputs' types.
+    """
+    arguments = [np.asarray(x) for x in inputs]
+    symbols = bind_symbols(graph.inputs, arguments)
+    leaves = dict(zip(graph.inputs, arguments, strict=True))
+    for node in graph.nodes():
+        if isinstance(node.op, Read):
+            leaves[node] = np.asarray(state[node.op.variable])
+    results = evaluate_nodes(graph.roots, leaves, symbols)
+    count = len(graph.outputs)
+    names = (name for name, _ in graph.updates)
+    return Evaluation(tuple(results[:count]), dict(zip(names, results[count:], strict=True)))
+
+
+def evaluate_nodes(
+    nodes: Iterable[Node], values: Mapping[Node, Array], symbols: Mapping[str, int] | None = None
+) -> list[Array]:
+    """The values of nodes, given those of the nodes they depend on that are not to be computed (inputs, reads)."""
+    roots, known = list(nodes), dict(values)
+    with np.errstate(all="ignore"):
+        for node in reachable(roots, known=values):
+            known[node] = evaluate_node(node, [known[x] for x in node.inputs], symbols or {})
+    return [known[root] for root in roots]
+
+
+def evaluate_node(node: Node, operands: Sequence[Array], symbols: Mapping[str, int]) -> Array:
+    """One node's value from its operands' values; checked against its type."""
+    if isinstance(node.op, Constant):
+        return node.op.array(node.type)
+    op = node.op.bind(symbols) if symbols else node.op
+    value = np.asarray(op.eval(*operands))
+    expected = node.type.bind(symbols)
+    if value.dtype != expected.dtype.numpy or value.shape != expected.shape:
+        raise InternalError(f"{node} evaluates to {value.dtype}{list(value.shape)}, not {expected}")
+    return value
