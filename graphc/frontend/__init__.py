@@ -1,0 +1,3 @@
+"""Python to graph: symbolic tensors, the array API, Variables, Programs and their entries."""
+
+import graphc.frontend.api

@@ -1,0 +1,170 @@
+"""Shapes: reshaping, reordering, joining; by the names of the Python array API standard."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+from graphc import ops
+from graphc.errors import ArgumentError, ShapeError
+from graphc.frontend.promotion import apply, as_tensor, broadcast, element_count, promoted, stretch
+from graphc.frontend.recording import current, describe
+from graphc.frontend.reductions import normal_axes
+from graphc.frontend.size import to_size
+from graphc.frontend.tensor import Axis, Shape, Tensor, TensorLike, is_size
+from graphc.ir.dim import Size, exact_quotient, parse
+from graphc.ir.types import i64
+from graphc.ops.size import SizeOf
+from graphc.sites import user_site
+
+
+def normal_shape(shape: Shape) -> tuple[Size, ...]:
+    """What a user gives as a shape, as sizes of the IR."""
+    parts = [shape] if is_size(shape) or isinstance(shape, str) else list(shape)  # type: ignore[arg-type]
+    recording = current()
+    sizes = [parse(p) if isinstance(p, str) else to_size(p) for p in parts]  # type: ignore[arg-type]
+    return tuple(recording.normal(s) for s in sizes)
+
+
+def reshape(x: TensorLike, shape: Shape) -> Tensor:
+    """The elements in another shape; one size may be −1, which is solved, symbolically too."""
+    tensor = as_tensor(x)
+    new = list(normal_shape(shape))
+    unknown = [i for i, s in enumerate(new) if isinstance(s, int) and s == -1]
+    if unknown:
+        rest = element_count([s for i, s in enumerate(new) if i != unknown[0]])
+        quotient = exact_quotient(tensor.type.size, rest) if len(unknown) == 1 else None
+        if quotient is None:
+            raise unreshapable(tensor, new, "-1 can't be solved")
+        new[unknown[0]] = quotient
+    if tensor.type.size != element_count(new):
+        raise unreshapable(tensor, new, f"{tensor.type.size} elements against {element_count(new)}")
+    return tensor if tensor.type.shape == tuple(new) else apply(ops.Reshape(tuple(new)), tensor)
+
+
+def unreshapable(x: Tensor, shape: Sequence[Size], why: str) -> ShapeError:
+    """The error of a shape with another number of elements."""
+    return ShapeError(
+        f"reshape: {x.type} has no shape ({', '.join(map(str, shape))}): {why}",
+        operands=[describe("x", x.node)],
+        site=user_site(),
+        help="the number of elements must be equal whatever the symbolic sizes are",
+    )
+
+
+def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
+    """The axes in another order: axis i of the result is axis `axes[i]`."""
+    tensor = as_tensor(x)
+    order = tuple(operator.index(a) % tensor.ndim if tensor.ndim else operator.index(a) for a in axes)
+    if sorted(order) != list(range(tensor.ndim)):
+        raise ShapeError(
+            f"permute_dims: {tuple(axes)} is not an order of {tensor.ndim} axes",
+            operands=[describe("x", tensor.node)],
+            site=user_site(),
+        )
+    return tensor if order == tuple(range(tensor.ndim)) else apply(ops.Transpose(order), tensor)
+
+
+def matrix_transpose(x: TensorLike) -> Tensor:
+    """The last two axes exchanged."""
+    tensor = as_tensor(x)
+    if tensor.ndim < 2:
+        raise ShapeError(
+            f"matrix_transpose: {tensor.type} has fewer than two axes",
+            operands=[describe("x", tensor.node)],
+            site=user_site(),
+        )
+    return permute_dims(tensor, (*range(tensor.ndim - 2), -1, -2))
+
+
+def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
+    """One axis moved to another place, the others in order."""
+    tensor = as_tensor(x)
+    (start,) = normal_axes(tensor, source)
+    (end,) = normal_axes(tensor, destination)
+    order = [i for i in range(tensor.ndim) if i != start]
+    order.insert(end, start)
+    return permute_dims(tensor, order)
+
+
+def expand_dims(x: TensorLike, axis: int = 0) -> Tensor:
+    """A new axis of size 1 at a place of the result."""
+    tensor = as_tensor(x)
+    place = operator.index(axis) + (tensor.ndim + 1 if axis < 0 else 0)
+    if not 0 <= place <= tensor.ndim:
+        raise ShapeError(
+            f"expand_dims: axis {axis} does not fit", operands=[describe("x", tensor.node)], site=user_site()
+        )
+    shape = tensor.type.shape
+    return apply(ops.Reshape((*shape[:place], 1, *shape[place:])), tensor)
+
+
+def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
+    """Without axes of size 1: the given ones, or all."""
+    tensor = as_tensor(x)
+    shape = tensor.type.shape
+    ones = [i for i, s in enumerate(shape) if isinstance(s, int) and s == 1]
+    axes = normal_axes(tensor, ones if axis is None else axis)
+    if not set(axes) <= set(ones):
+        raise ShapeError(
+            f"squeeze: axis {axis} is not of size 1", operands=[describe("x", tensor.node)], site=user_site()
+        )
+    return reshape(tensor, [s for i, s in enumerate(shape) if i not in axes])
+
+
+def concat(arrays: Sequence[TensorLike], axis: int | None = 0) -> Tensor:
+    """The tensors one after the other along an axis, or flattened first where it is None."""
+    tensors = promoted(*listed("concat", arrays))
+    if axis is None:
+        tensors, axis = [reshape(t, (-1,)) for t in tensors], 0
+    return apply(ops.Concat(normal_axes(tensors[0], axis)[0]), *tensors)
+
+
+def stack(arrays: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Tensors of one shape along a new axis."""
+    tensors = promoted(*listed("stack", arrays))
+    if any(t.type != tensors[0].type for t in tensors):
+        raise ShapeError(
+            "stack: shapes differ",
+            operands=[describe(f"operand {i}", t.node) for i, t in enumerate(tensors)],
+            site=user_site(),
+        )
+    return concat([expand_dims(t, axis) for t in tensors], axis if axis >= 0 else axis + tensors[0].ndim + 1)
+
+
+def listed(name: str, arrays: Sequence[TensorLike]) -> list[TensorLike]:
+    """The operands of a function that takes a list of at least one tensor."""
+    if not isinstance(arrays, (list, tuple)) or not arrays:
+        raise ArgumentError(f"{name}: takes a list or tuple of at least one tensor", site=user_site())
+    return list(arrays)
+
+
+def broadcast_to(x: TensorLike, shape: Shape) -> Tensor:
+    """The tensor repeated to a shape, after NumPy's rules."""
+    tensor = as_tensor(x)
+    new = normal_shape(shape)
+    old = tensor.type.shape
+    pairs = zip(old, new[len(new) - len(old) :], strict=False)
+    if len(old) > len(new) or any(a != b and not (isinstance(a, int) and a == 1) for a, b in pairs):
+        raise ShapeError(
+            f"broadcast_to: {tensor.type} does not broadcast to ({', '.join(map(str, new))})",
+            operands=[describe("x", tensor.node)],
+            site=user_site(),
+        )
+    return stretch(tensor, new)
+
+
+def broadcast_arrays(*arrays: TensorLike) -> list[Tensor]:
+    """The tensors in their common shape."""
+    return broadcast("broadcast_arrays", *[as_tensor(a) for a in arrays])
+
+
+def flip(x: TensorLike, axis: Axis = None) -> Tensor:
+    """The elements in reverse order along axes."""
+    tensor = as_tensor(x)
+    for a in normal_axes(tensor, axis):
+        size = tensor.type.shape[a]
+        forward = apply(ops.Iota(i64, (size,), 0))
+        last = apply(SizeOf(i64, size)) if not isinstance(size, int) else as_tensor(size, i64)
+        tensor = apply(ops.Gather(a), tensor, last - 1 - forward)
+    return tensor

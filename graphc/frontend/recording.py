@@ -1,0 +1,201 @@
+"""One trace in progress: the nodes so far, the newest value of each Variable, and what was learned on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from graphc.errors import DTypeError, Operand, ShapeError, Site, TraceError
+from graphc.frontend.names import Names
+from graphc.ir.dim import Dim, Size, Symbol, parse, symbol, symbols_of
+from graphc.ir.node import Constant, Input, Node, Op, Read, Scope
+from graphc.ir.types import TensorType
+from graphc.sites import user_site
+
+if TYPE_CHECKING:
+    from graphc.frontend.variable import Variable
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition that the entry's prologue verifies: `size` is at least `minimum`."""
+
+    size: Size
+    minimum: int
+    message: str
+    site: Site | None = None
+
+
+class Recording:
+    """What tracing one function collects. `counter` is the Program's random state, None where there is no state."""
+
+    active: ClassVar[ContextVar[Recording | None]] = ContextVar("recording", default=None)
+
+    def __init__(self, names: Names | None = None, counter: Variable | None = None):
+        self.scope = Scope()
+        self.names = names if names is not None else Names()
+        self.counter = counter
+        self.values: dict[Variable, Node] = {}
+        self.assigned: dict[Variable, Site | None] = {}
+        self.optimized: dict[Variable, tuple[object, Site | None]] = {}
+        self.ranges: dict[Node, tuple[int, int]] = {}
+        self.checks: dict[tuple[Size, int], Check] = {}
+        self.paths: dict[Node, str] = {}
+        self.undecided: dict[Node, tuple[str, Site | None]] = {}
+        self.path = ""
+        self.training: bool | None = None
+        self.random_sites = 0
+        self._symbols: dict[str, Dim] = {}
+        self._placeholders = 0
+
+    @contextmanager
+    def running(self) -> Iterator[Recording]:
+        """Operations inside are recorded here."""
+        token = self.active.set(self)
+        try:
+            yield self
+        finally:
+            self.active.reset(token)
+
+    @contextmanager
+    def below(self, path: str) -> Iterator[None]:
+        """Operations inside belong to a layer or a composite function."""
+        before, self.path = self.path, path
+        try:
+            yield
+        finally:
+            self.path = before
+
+    @contextmanager
+    def mode(self, training: bool | None) -> Iterator[None]:
+        """Calls inside inherit this training mode; None keeps the enclosing one."""
+        before = self.training
+        self.training = before if training is None else training
+        try:
+            yield
+        finally:
+            self.training = before
+
+    def node(self, op: Op, *operands: Node) -> Node:
+        """An op applied to nodes, at the user's line; errors of the type rule name operands and lines."""
+        scope = self.scope
+        scope.site = site = user_site()
+        try:
+            made = scope.node(op, *operands)
+        except (ShapeError, DTypeError) as error:
+            raise explained(error, op, operands, site) from None
+        if self.path:
+            self.paths.setdefault(made, self.path)
+        return made
+
+    def leaf(self, op: Op, type_: TensorType) -> Node:
+        """A leaf of a given type, at the user's line."""
+        self.scope.site = user_site()
+        return self.scope.typed(op, type_)
+
+    def placeholder(self, type_: TensorType) -> Node:
+        """A leaf unlike any other, which `substitute` replaces before the trace ends."""
+        self._placeholders += 1
+        return self.leaf(Input(f"#{self._placeholders}"), type_)
+
+    def read(self, variable: Variable) -> Node:
+        """The newest value of a Variable; the state's where it was not assigned yet."""
+        value = self.values.get(variable)
+        if value is None:
+            if self.counter is None:
+                raise TraceError(
+                    "gr.jit has no state: a Variable can't be read here",
+                    operands=[Operand("variable", str(variable.type), variable.site)],
+                    site=user_site(),
+                    help="pass its value as an argument, or make the function an entry of a gr.Program",
+                )
+            value = self.leaf(Read(self.names.variable(variable)), variable.type)
+            self.values[variable] = value
+        return value
+
+    def assign(self, variable: Variable, value: Node) -> None:
+        """Later reads of the Variable see this value."""
+        self.read(variable)
+        self.values[variable] = value
+        self.assigned.setdefault(variable, user_site())
+
+    def check(self, size: Size, minimum: int, message: str) -> None:
+        """Require a size to be at least `minimum`: an error now if it never is, else a check when the entry runs."""
+        site = user_site()
+        if isinstance(size, int):
+            if size < minimum:
+                raise ShapeError(f"{message}, its size is {size}", site=site)
+            return
+        self.checks.setdefault((size, minimum), Check(size, minimum, message, site))
+
+    def normal(self, size: Size) -> Size:
+        """A size in which one name is one symbol: facts declared with `gr.dim` hold wherever the name occurs.
+
+        Raises `ShapeError` where two declarations disagree.
+        """
+        if not isinstance(size, Dim):
+            return size
+        for s in size.symbols:
+            self._declare(s)
+        known = {s.name: self._symbols[s.name] for s in size.symbols}
+        if all(known[s.name].symbols == (s,) for s in size.symbols):
+            return size
+        return parse(str(size), known)
+
+    def _declare(self, new: Symbol) -> None:
+        dim = self._symbols.get(new.name)
+        plain = Symbol(new.name)
+        if dim is None or dim.symbols == (plain,):
+            self._symbols[new.name] = symbol(new.name, new.min, new.max, new.multiple_of, new.typical)
+        elif new not in (plain, *symbols_of(dim)):
+            raise ShapeError(
+                f"the dimension {new.name} is declared twice, differently",
+                site=user_site(),
+                help="use one gr.dim object for it",
+            )
+
+
+def current(action: str = "an operation on symbolic tensors") -> Recording:
+    """The trace in progress; `TraceError` outside one."""
+    recording = Recording.active.get()
+    if recording is None:
+        raise TraceError(
+            f"{action} outside an entry",
+            site=user_site(),
+            help="call it inside a function marked with @program.entry or given to gr.jit or gr.interpret",
+        )
+    return recording
+
+
+def explained(
+    error: ShapeError | DTypeError, op: Op, operands: tuple[Node, ...], site: Site | None
+) -> ShapeError | DTypeError:
+    """A type rule's error with its operands and the user's line."""
+    described = [describe(role, node) for role, node in zip(roles(len(operands)), operands, strict=True)]
+    return type(error)(error.message, operands=described, site=site, help=error.help)
+
+
+def roles(count: int) -> list[str]:
+    """What an error calls the operands of an op."""
+    return {1: ["x"], 2: ["lhs", "rhs"]}.get(count, [f"operand {i}" for i in range(count)])
+
+
+def describe(role: str, node: Node) -> Operand:
+    """A node as an operand of an error: its name in the user's code, its type, its line."""
+    site = node.scope.site_of(node)
+    name = name_of(node, site)
+    return Operand(role, f"{name}:  {node.type}" if name else str(node.type), site)
+
+
+def name_of(node: Node, site: Site | None) -> str | None:
+    """What the user calls a node: its argument's or Variable's name, or the target of its line's assignment."""
+    match node.op:
+        case Input(name=name) | Read(variable=name):
+            return name
+        case Constant():
+            return None
+    target, equals, _ = (site.text if site else "").partition(" = ")
+    return target if equals and target.isidentifier() else None

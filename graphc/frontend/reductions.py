@@ -1,0 +1,138 @@
+"""Reductions over axes, by the names of the Python array API standard."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+
+from graphc import ops
+from graphc.errors import ShapeError
+from graphc.frontend.elementwise import divide, multiply, not_equal, numeric, sqrt, subtract, truth
+from graphc.frontend.promotion import apply, as_tensor, cast, element_count
+from graphc.frontend.recording import current, describe
+from graphc.frontend.tensor import Axis, Tensor, TensorLike
+from graphc.ir.dim import Size
+from graphc.ir.types import f32, i32, u8
+from graphc.ops.size import SizeOf
+from graphc.sites import user_site
+
+
+def sum(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The sum over axes, all of them by default; booleans and u8 are counted as i32."""
+    return reduce(ops.ReduceSum, countable(x), axis, keepdims)
+
+
+def prod(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The product over axes; booleans and u8 as i32."""
+    return reduce(ops.ReduceProd, countable(x), axis, keepdims)
+
+
+def max(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The largest element over axes, which must not be empty; equal ones share the gradient."""
+    return reduce(ops.ReduceMax, nonempty("max", numeric(x), axis), axis, keepdims)
+
+
+def min(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The smallest element over axes, which must not be empty; equal ones share the gradient."""
+    return reduce(ops.ReduceMin, nonempty("min", numeric(x), axis), axis, keepdims)
+
+
+def any(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Whether any element over axes is true; False over none."""
+    return not_equal(reduce(ops.ReduceSum, cast(truth(x), i32), axis, keepdims), 0)
+
+
+def all(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """Whether every element over axes is true; True over none."""
+    return not_equal(reduce(ops.ReduceProd, cast(truth(x), i32), axis, keepdims), 0)
+
+
+def mean(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """The mean over axes; integers as f32; NaN over none."""
+    tensor = as_float(x)
+    return divide(sum(tensor, axis, keepdims=keepdims), count(tensor, axis))
+
+
+def var(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdims: bool = False) -> Tensor:
+    """The variance over axes: Σ(x − mean)² / (n − correction)."""
+    tensor = as_float(x)
+    deviation = subtract(tensor, mean(tensor, axis, keepdims=True))
+    degrees = subtract(count(tensor, axis), correction) if correction else count(tensor, axis)
+    return divide(sum(multiply(deviation, deviation), axis, keepdims=keepdims), degrees)
+
+
+def std(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdims: bool = False) -> Tensor:
+    """The standard deviation over axes."""
+    return sqrt(var(x, axis, correction=correction, keepdims=keepdims))
+
+
+def argmax(x: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    """The i64 index of the first largest element along an axis, or of the flattened tensor."""
+    return arg_reduce(ops.ArgMax, x, axis, keepdims)
+
+
+def argmin(x: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+    """The i64 index of the first smallest element along an axis, or of the flattened tensor."""
+    return arg_reduce(ops.ArgMin, x, axis, keepdims)
+
+
+def reduce(op: Callable[[tuple[int, ...]], ops.Reduction], x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
+    """A reduction over normalised axes, which stay with size 1 if asked."""
+    axes = normal_axes(x, axis)
+    result = apply(op(axes), x) if axes else x
+    return restored(result, x, axes) if keepdims else result
+
+
+def arg_reduce(op: Callable[[int], ops.ArgReduction], x: TensorLike, axis: int | None, keepdims: bool) -> Tensor:
+    """The index of an extreme element."""
+    tensor = nonempty(op(0).mnemonic(), numeric(x), axis)
+    if axis is None:
+        flat = apply(ops.Reshape((tensor.type.size,)), tensor) if tensor.ndim != 1 else tensor
+        return restored(apply(op(0), flat), tensor, tuple(range(tensor.ndim))) if keepdims else apply(op(0), flat)
+    axes = normal_axes(tensor, axis)
+    result = apply(op(axes[0]), tensor)
+    return restored(result, tensor, axes) if keepdims else result
+
+
+def restored(result: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """A reduction's result with the reduced axes back, of size 1."""
+    shape: tuple[Size, ...] = tuple(1 if i in axes else s for i, s in enumerate(x.type.shape))
+    return result if result.type.shape == shape else apply(ops.Reshape(shape), result)
+
+
+def normal_axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
+    """Axes as sorted numbers from 0. Raises `ShapeError` where one does not exist or is named twice."""
+    if axis is None:
+        return tuple(range(x.ndim))
+    given = [operator.index(a) for a in axis] if isinstance(axis, Sequence) else [operator.index(axis)]
+    axes = sorted(a + x.ndim if a < 0 else a for a in given)
+    if len(set(axes)) != len(axes) or not set(axes) <= set(range(x.ndim)):
+        raise ShapeError(
+            f"axis {axis} does not fit a tensor of rank {x.ndim}", operands=[describe("x", x.node)], site=user_site()
+        )
+    return tuple(axes)
+
+
+def nonempty(name: str, x: Tensor, axis: Axis) -> Tensor:
+    """The tensor, with a check that the axes have elements: there is no largest of none."""
+    for a in normal_axes(x, axis):
+        current().check(x.type.shape[a], 1, f"{name} over an empty axis")
+    return x
+
+
+def count(x: Tensor, axis: Axis) -> Tensor:
+    """How many elements the axes hold, as a scalar of the tensor's dtype."""
+    size = element_count([x.type.shape[a] for a in normal_axes(x, axis)])
+    return as_tensor(size, x.dtype) if isinstance(size, int) else apply(SizeOf(x.dtype, size))
+
+
+def as_float(x: TensorLike) -> Tensor:
+    """The tensor; integers and booleans as f32."""
+    tensor = as_tensor(x)
+    return tensor if tensor.dtype.is_float else cast(tensor, f32)
+
+
+def countable(x: TensorLike) -> Tensor:
+    """The tensor; dtypes too narrow for a sum as i32."""
+    tensor = numeric(x)
+    return cast(tensor, i32) if tensor.dtype == u8 else tensor
