@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from toy import EXPORTS, SIGNATURE, STATE_BYTES, toy_text
 
-from graphc.codegen import elf
+from graphc.runtime import elf
 from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.codegen.object import emit_assembly, emit_object

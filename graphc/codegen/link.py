@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphc.codegen import elf
+from graphc.runtime import elf
 from graphc.codegen.relocate import Machine, machine_of
 from graphc.errors import InternalError
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphc.codegen import elf
+from graphc.runtime import elf
 from graphc.codegen.link import link_shared
 from graphc.codegen.relocate import MACHINES
 from graphc.errors import BuildError, TargetError

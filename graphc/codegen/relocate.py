@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from graphc.codegen.elf import EM_AARCH64, EM_X86_64
+from graphc.runtime.elf import EM_AARCH64, EM_X86_64
 from graphc.errors import InternalError, TargetError
 
 Apply = Callable[[bytearray, int, int, int], None]

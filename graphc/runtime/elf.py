@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from graphc.errors import InternalError, TargetError
+from graphc.errors import BuildError, InternalError, TargetError
 
 ET_REL, ET_DYN = 1, 3
 EM_X86_64, EM_AARCH64 = 62, 183
@@ -100,6 +100,21 @@ def read_object(content: bytes) -> Object:
         if h[2] & SHF_ALLOC
     )
     return Object(machine, sections, symbols)
+
+
+def dynamic_names(content: bytes) -> list[str]:
+    """The names that a shared object exports; `BuildError` where it is not a whole ELF file."""
+    try:
+        _, _, _, _, _, _, table, _, _, _, _, _, count, _ = HEADER.unpack_from(content)
+        headers = [SECTION_HEADER.unpack_from(content, table + i * SECTION_HEADER.size) for i in range(count)]
+        for header in headers:
+            if header[1] == SHT_DYNSYM:
+                strings = headers[header[6]]
+                text = content[strings[4] : strings[4] + strings[5]]
+                return [s.name for s in read_symbols(content[header[4] : header[4] + header[5]], text) if s.section]
+    except (struct.error, ValueError, IndexError):
+        pass
+    raise BuildError("the file is not a whole shared object")
 
 
 def read_symbols(table: bytes, strings: bytes) -> Iterator[Symbol]:

@@ -1,0 +1,268 @@
+"""Calling an entry from Python: one call, a loop over the same arguments, an epoch, a map over batches."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import ArgumentError, ShapeError
+from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, read_inputs, type_text
+from graphc.runtime.artifact import Artifact, Function, epoch_symbols
+from graphc.runtime.dims import symbols_of
+from graphc.runtime.memory import address_of
+from graphc.runtime.results import Results, apart, results_for
+from graphc.runtime.signature import Entry
+from graphc.runtime.state import State
+from graphc.runtime.status import Status, index_error, status_error
+from graphc.sites import user_site
+
+#: The seed that keeps an epoch's order.
+KEEP_ORDER = (1 << 64) - 1
+#: The variable that counts the epochs shuffled with `shuffle=True`.
+EPOCH_COUNTER = "graphc/epoch"
+#: Rows × (bytes of state + overhead) that an epoch runs before it looks for an interrupt: some tens of milliseconds
+#: for a perceptron. A constant, not a measured time, so that the means it combines have the same bits in every run.
+EPOCH_CHUNK, ROW_OVERHEAD = 1 << 30, 4096
+#: Seconds that `repeat` runs before it looks for an interrupt.
+REPEAT_SECONDS = 0.05
+SIZE_MAX = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call being made: its arguments as compiled code reads them, its dimensions, its results."""
+
+    inputs: list[Array]
+    symbols: dict[str, int]
+    results: Results
+
+    def rows(self, start: int, end: int) -> Call:
+        """The part of this call for some rows of the batch."""
+        entry = self.results.entry
+        batch = str(entry.batch)
+        inputs = [
+            a[start:end] if i.shape[:1] == (batch,) else a for a, i in zip(self.inputs, entry.inputs, strict=True)
+        ]
+        outputs = [a[start:end] for a in self.results.arrays]
+        return Call(inputs, {**self.symbols, batch: end - start}, Results(entry, outputs, frozenset()))
+
+
+class BoundEntry:
+    """An entry point over one state. It keeps the code and the state alive."""
+
+    def __init__(self, entry: Entry, state: State, cast: Cast = None):
+        self.entry, self.state, self.cast = entry, state, cast
+        self._artifact: Artifact = state.artifact
+        self._function = self._artifact.entry(entry)
+        self._workspace_bytes = self._artifact.workspace(entry)
+
+    def __repr__(self) -> str:
+        takes = ", ".join(f"{i.name}: {type_text(i.dtype, i.shape)}" for i in self.entry.inputs)
+        gives = ", ".join(f"{o.name}: {type_text(o.dtype, o.shape)}" for o in self.entry.outputs)
+        return f"<entry {self.entry.name}({takes}) -> {gives}>"
+
+    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """Run once. Arguments are arrays (NumPy, DLPack, buffers), by position or name; Python numbers for rank 0.
+
+        `out` has the structure of the outputs: arrays to write into, None where one is to be made. Returns the
+        outputs, rank 0 as NumPy scalars.
+        """
+        call = self._prepare(args, kwargs, out)
+        with self._alone():
+            self._enter(self._function, call, self._need(call.symbols), self._dims(call.symbols))
+        return call.results.tree()
+
+    def repeat(self, n: int, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """Run n times on the same arguments in compiled code; returns what the last run does. n is at least 1."""
+        self._require("repeat", self.entry.repeat)
+        n = positive(n, f"{self.entry.name}.repeat: n")
+        call = self._prepare(args, kwargs, out)
+        need, dims = self._need(call.symbols), self._dims(call.symbols)
+        done, count = 0, 1
+        with self._alone():
+            while done < n:
+                count = min(count, n - done)
+                start = time.perf_counter()
+                self._enter(self._repeat, call, need, dims, (count,))
+                done += count
+                count = next_count(count, time.perf_counter() - start)
+        return call.results.tree()
+
+    def epoch(
+        self, *args: Any, batch_size: int = 32, shuffle: int | bool | None = None, out: Any = None, **kwargs: Any
+    ) -> Any:
+        """Run over all rows in minibatches, in compiled code; returns the outputs' means over the rows.
+
+        `shuffle`: None or False keeps the order, an integer is the seed of a permutation, True takes the seed from
+        the state's epoch counter and increments that. The last batch may be smaller. Arguments without the batch
+        dimension are passed to every batch. An interrupt takes effect between batches.
+        """
+        self._require("epoch", self.entry.epoch)
+        call = self._prepare(args, kwargs, out, free=self.entry.batch)
+        rows = call.symbols[str(self.entry.batch)]
+        batch_size = positive(batch_size, f"{self.entry.name}.epoch: batch_size")
+        batches = self._batches(rows, batch_size, call.symbols)
+        fault = index_error(self.entry, call.inputs)
+        if fault is not None:
+            raise fault
+        dims = [call.symbols[s] for s in epoch_symbols(self.entry)]
+        need = self._checked(self._epoch_workspace_bytes(*dims, rows, batch_size), call.symbols)
+        chunk = max(1, EPOCH_CHUNK // (self.state.signature.state_bytes + ROW_OVERHEAD) // batch_size)
+        means = Means(call.results, rows)
+        with self._alone():
+            seed = self._seed(shuffle)
+            for first in range(0, batches, chunk):
+                count = min(chunk, batches - first)
+                self._enter(self._epoch, call, need, dims, (rows, batch_size, seed, first, count))
+                means.add(min(rows, (first + count) * batch_size) - first * batch_size)
+            if shuffle is True:
+                counter = self.state.read(self.state.variable(EPOCH_COUNTER))
+                counter += 1
+                self.state.write({EPOCH_COUNTER: counter})
+        means.finish()
+        return call.results.tree()
+
+    def map(self, *args: Any, batch_size: int = 256, **kwargs: Any) -> Any:
+        """Run over all rows in batches and concatenate the outputs; for entries that write no state."""
+        entry = self.entry
+        fault = map_fault(entry)
+        if entry.batch is None or fault is not None:
+            raise ArgumentError(f"{entry.name}.map: {fault}", site=user_site())
+        whole = self._prepare(args, kwargs, None, free=entry.batch)
+        rows = whole.symbols[entry.batch]
+        batch_size = positive(batch_size, f"{entry.name}.map: batch_size")
+        self._batches(rows, batch_size, whole.symbols)
+        for start in range(0, rows, batch_size):
+            part = whole.rows(start, min(rows, start + batch_size))
+            self._enter(self._function, part, self._need(part.symbols), self._dims(part.symbols))
+        return whole.results.tree()
+
+    # -- parts of a call --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _repeat(self) -> Function:
+        return self._artifact.repeat(self.entry)
+
+    @cached_property
+    def _epoch(self) -> Function:
+        return self._artifact.epoch(self.entry)
+
+    @cached_property
+    def _epoch_workspace_bytes(self) -> Function:
+        return self._artifact.epoch_workspace(self.entry)
+
+    def _require(self, loop: str, there: bool) -> None:
+        """The file has this loop of the entry."""
+        if not there:
+            raise ArgumentError(
+                f"{self.entry.name}.{loop}: only entries that write state"
+                + (" and have a batch dimension" if loop == "epoch" else "")
+                + f" have {loop}",
+                site=user_site(),
+            )
+
+    def _prepare(self, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, free: str | None = None) -> Call:
+        """Arguments, dimensions and results of a call; no input shares memory with what is written."""
+        inputs = read_inputs(self.entry, bind(self.entry, args, kwargs), self.cast)
+        symbols = infer_symbols(self.state.signature, self.entry, inputs, free)
+        results = results_for(self.entry, symbols, out, self.state.memory)
+        return Call(apart(inputs, [results.arrays[i] for i in results.given], self.state.memory), symbols, results)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Entries that write the state do so one at a time."""
+        return nullcontext() if self.entry.pure else self.state.exclusive()
+
+    def _dims(self, symbols: Mapping[str, int]) -> list[int]:
+        return [symbols[s] for s in self.entry.symbols]
+
+    def _need(self, symbols: Mapping[str, int]) -> int:
+        """The workspace's size at these dimensions."""
+        return self._checked(self._workspace_bytes(*self._dims(symbols)), symbols)
+
+    def _checked(self, need: int, symbols: Mapping[str, int]) -> int:
+        if need == SIZE_MAX:
+            raise status_error(Status.SIZE, "a dimension is not one it takes", self.entry, [], symbols)
+        return need
+
+    def _batches(self, rows: int, batch_size: int, symbols: Mapping[str, int]) -> int:
+        """How many batches the rows make; every one, the last too, has a size that the entry takes."""
+        name = str(self.entry.batch)
+        if rows == 0 and not self.entry.pure:
+            raise ShapeError(f"{self.entry.name}: an epoch needs at least one row", site=user_site())
+        full, last = divmod(rows, batch_size)
+        for size in [batch_size] * (full > 0) + [last] * (last > 0):
+            check_range(self.state.signature, self.entry, name, {**symbols, name: size})
+        return full + (last > 0)
+
+    def _seed(self, shuffle: int | bool | None) -> int:
+        """The seed that a `shuffle` argument means; the caller excludes writers."""
+        if shuffle is None or shuffle is False:
+            return KEEP_ORDER
+        if shuffle is not True:
+            return int(shuffle) % KEEP_ORDER
+        return int(self.state.read(self.state.variable(EPOCH_COUNTER))) % KEEP_ORDER
+
+    def _enter(self, function: Function, call: Call, need: int, dims: Sequence[int], tail: Sequence[int] = ()) -> None:
+        """Run compiled code without the GIL; raise what its status means."""
+        workspace, size = self.state.workspaces.at_least(need)
+        pointers = [address_of(a) for a in (*call.inputs, *call.results.arrays)]
+        status = function(self.state.address, workspace, size, *dims, *pointers, *tail)
+        if status:
+            raise status_error(status, self._artifact.error(status), self.entry, call.inputs, call.symbols)
+
+
+class Means:
+    """Row-weighted means of an epoch's outputs over its chunks, in float64; one chunk's are kept bit for bit."""
+
+    def __init__(self, results: Results, rows: int):
+        self._results, self._rows = results, rows
+        self._sums = [np.zeros(a.shape, np.float64) for a in results.arrays]
+        self._chunks = 0
+
+    def add(self, rows: int) -> None:
+        """The results now hold the means over these rows."""
+        self._chunks += 1
+        for total, array in zip(self._sums, self._results.arrays, strict=True):
+            total += array * np.float64(rows)
+
+    def finish(self) -> None:
+        """The results hold the means over all rows."""
+        if self._chunks > 1:
+            for total, array in zip(self._sums, self._results.arrays, strict=True):
+                array[...] = total / self._rows
+
+
+def map_fault(entry: Entry) -> str | None:
+    """Why an entry can't be mapped over batches; None where it can."""
+    if not entry.pure or entry.batch is None:
+        return "only entries that write no state and have a batch dimension map"
+    for value in entry.inputs:
+        if any(entry.batch in symbols_of(dim) for dim in value.shape[value.shape[:1] == (entry.batch,) :]):
+            return f"{value.name} has the batch dimension elsewhere than in front"
+    for result in entry.outputs:
+        if result.shape[:1] != (entry.batch,):
+            return f"{result.name} has no batch dimension to join"
+    return None
+
+
+def positive(value: int, role: str) -> int:
+    """A Python or NumPy integer that is at least 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{role} is {value!r}, must be an integer", site=user_site()) from None
+    if number < 1:
+        raise ArgumentError(f"{role} is {number}, must be at least 1", site=user_site())
+    return number
+
+
+def next_count(count: int, seconds: float) -> int:
+    """How many runs to make next, so that they take about `REPEAT_SECONDS`, at most eight times the last count."""
+    return max(1, int(count * min(8.0, REPEAT_SECONDS / max(seconds, 1e-9))))

@@ -1,0 +1,76 @@
+"""A compiled program as users hold it: entries over a state. Files and programs compiled here are the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from graphc.runtime.arguments import Cast
+from graphc.runtime.artifact import Artifact, open_artifact
+from graphc.runtime.call import BoundEntry
+from graphc.runtime.signature import Signature
+from graphc.runtime.state import State
+
+
+class Compiled:
+    """Entries, each an attribute of its name, over one state, in which `init(seed=0)` has run."""
+
+    def __init__(self, artifact: Artifact, seed: int = 0, cast: Cast = None):
+        """`cast="same_kind"` converts arguments of a wrong dtype where NumPy's rule of that name allows it."""
+        self._artifact, self._cast = artifact, cast
+        self._state = State(artifact, seed)
+        self.entries = {e.name: BoundEntry(e, self._state, cast) for e in artifact.signature.entries}
+        self.__dict__.update(self.entries)
+
+    def __getattr__(self, name: str) -> BoundEntry:
+        entries = ", ".join(self.__dict__.get("entries", ()))
+        raise AttributeError(f"the program has no entry {name!r}; it has {entries}")
+
+    def __repr__(self) -> str:
+        lines = [f"  {entry!r}" for entry in self.entries.values()]
+        return "\n".join([f"<program {self.signature.prefix}", *lines]) + ">"
+
+    @property
+    def signature(self) -> Signature:
+        """What the file says of itself."""
+        return self._artifact.signature
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the code."""
+        return self._artifact.path
+
+    @property
+    def state(self) -> State:
+        """The program's variables by name."""
+        return self._state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        raise AttributeError("the state can't be replaced; state.update(d) writes its variables")
+
+    def init(self, seed: int = 0) -> None:
+        """Set every variable to its initial value under a seed."""
+        self._state.init(seed)
+
+    def new_state(self, seed: int = 0) -> Compiled:
+        """The same code over a state of its own."""
+        return type(self)(self._artifact, seed, self._cast)
+
+    def save(self, path: str | Path) -> None:
+        """Write every variable to a safetensors file."""
+        self._state.save(path)
+
+    def restore(self, path: str | Path) -> None:
+        """Read a file that `save` wrote; where it does not fit, `StateError` lists why and nothing changes."""
+        self._state.restore(path)
+
+
+#: Names that an entry can't have, since they are the program's own.
+RESERVED = frozenset(name for name in dir(Compiled) if not name.startswith("_")) | {"entries", "build"}
+
+
+def load(path: str | os.PathLike[str], cast: Cast = None) -> Compiled:
+    """The program of a shared object that graphc has built, with its initial state."""
+    return Compiled(open_artifact(path), cast=cast)

@@ -1,0 +1,191 @@
+"""The state of a compiled program: parameters, slots, counters, in one buffer that only compiled code writes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import BuildError, GraphcError, InternalError, ShapeError, StateError, TargetError
+from graphc.runtime import targets
+from graphc.runtime.arguments import NUMPY, Array, array_text, conform, read_array, type_text
+from graphc.runtime.artifact import Artifact
+from graphc.runtime.fast import Cell
+from graphc.runtime.files import write_atomically
+from graphc.runtime.memory import Workspaces, address_of, aligned_bytes
+from graphc.runtime.signature import StateVariable
+from graphc.sites import user_site
+
+E_CPU = 6
+
+
+class State(Mapping[str, Array]):
+    """A mapping from variable names to read-only snapshots in logical layout; assigning writes a variable.
+
+    Writes, and calls of entries that write, exclude one another. Equality is identity.
+    """
+
+    def __init__(self, artifact: Artifact, seed: int = 0):
+        self.artifact, self.signature = artifact, artifact.signature
+        self.memory = aligned_bytes(self.signature.state_bytes)
+        self.address = address_of(self.memory)
+        self.workspaces = Workspaces()
+        self.cell = Cell(state=self.address, state_end=self.address + self.memory.size)
+        self._lock = threading.Lock()
+        self.init(seed)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """No other thread writes this state meanwhile."""
+        with self._lock:
+            self.cell.busy = 1
+            try:
+                yield
+            finally:
+                self.cell.busy = 0
+
+    def init(self, seed: int = 0) -> None:
+        """Give every variable its initial value under a seed; `TargetError` where the CPU lacks what the code uses."""
+        with self.exclusive():
+            status = self.artifact.init(self.address, seed % (1 << 64))
+        if status == E_CPU:
+            flags = targets.cpu_flags()
+            lacking = [f for f in self.signature.features if targets.CPUINFO.get(f, f) not in flags]
+            raise TargetError(
+                f"{self.artifact.path} needs a CPU with {', '.join(lacking) or 'features that this one lacks'}",
+                help="build it again with a cpu= that this machine has, such as cpu='x86-64-v3'",
+            )
+        if status:
+            raise InternalError(f"init failed: {self.artifact.error(status)}")
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Array:
+        variable = self.variable(name)
+        with self.exclusive():
+            array = self.read(variable)
+        array.flags.writeable = False
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.signature.by_variable)
+
+    def __len__(self) -> int:
+        return len(self.signature.state)
+
+    def __repr__(self) -> str:
+        lines = [f"  {v.name}: {type_text(v.dtype, v.shape)}" for v in self.signature.state]
+        return "\n".join([f"<state of {self.signature.prefix}", *lines]) + ">"
+
+    def variable(self, name: str) -> StateVariable:
+        """The variable of a name; `StateError` names those there are."""
+        found = self.signature.by_variable.get(name)
+        if found is None:
+            names = ", ".join(self.signature.by_variable) or "no variables"
+            raise StateError(f"the state has no variable {name!r}", site=user_site(), help=f"it has {names}")
+        return found
+
+    def read(self, variable: StateVariable) -> Array:
+        """The variable's value; the caller excludes writers."""
+        array = np.empty(variable.shape, NUMPY[variable.dtype])
+        name = variable.name.encode()
+        self.succeed(self.artifact.export(self.address, name, address_of(array), array.nbytes), variable)
+        return array
+
+    def view(self, name: str) -> Array:
+        """The variable itself: what compiled code writes shows in the array, and the other way round.
+
+        Raises `StateError` for a variable that lies packed in the state.
+        """
+        variable = self.variable(name)
+        if variable.layout.kind != "row":
+            message = f"{name} is packed in {variable.layout.kind}s of {variable.layout.width}, it has no live view"
+            raise StateError(message, site=user_site(), help=f"state[{name!r}] is a snapshot; assign to it to write")
+        end = variable.offset + variable.bytes
+        return self.memory[variable.offset : end].view(NUMPY[variable.dtype]).reshape(variable.shape)
+
+    def copy(self) -> dict[str, Array]:
+        """A snapshot of every variable, taken at one time; `update` writes it back."""
+        with self.exclusive():
+            return {v.name: self.read(v) for v in self.signature.state}
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Write several variables; where one of them does not fit, none is written."""
+        arrays = {name: self.fitting(self.variable(name), value) for name, value in values.items()}
+        with self.exclusive():
+            self.write(arrays)
+
+    def write(self, arrays: Mapping[str, Array]) -> None:
+        """Write arrays that fit; the caller excludes other writers."""
+        for name, array in arrays.items():
+            status = self.artifact.import_(self.address, name.encode(), address_of(array), array.nbytes)
+            self.succeed(status, self.variable(name))
+
+    def fitting(self, variable: StateVariable, value: Any) -> Array:
+        """A value as an array of the variable's dtype and shape, or the error that says what differs."""
+        role = f"variable {variable.name}"
+        array = conform(read_array(value, variable.dtype, len(variable.shape), role), variable.dtype, role)
+        if array.shape != variable.shape:
+            expected = type_text(variable.dtype, variable.shape)
+            raise ShapeError(f"{role} is {expected}, given {array_text(array)}", site=user_site())
+        return array.copy() if np.may_share_memory(array, self.memory) else array
+
+    def succeed(self, status: int, variable: StateVariable) -> None:
+        """Raise what a status of export or import means."""
+        if status:
+            raise StateError(f"{variable.name}: {self.artifact.error(status)}", site=user_site())
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write every variable in logical layout to a safetensors file, which appears whole or not at all."""
+        from safetensors.numpy import save
+
+        content = save(self.copy(), {"graphc": self.signature.graphc, "program": self.signature.prefix})
+        try:
+            write_atomically(Path(path), content)
+        except OSError as error:
+            raise BuildError(f"could not write {path}: {error.strerror}", site=user_site()) from None
+
+    def restore(self, path: str | Path) -> None:
+        """Read what `save` wrote. `StateError` lists every unknown, missing or unfitting name; then none changes."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            values = load(Path(path).read_bytes())
+        except OSError as error:
+            raise StateError(f"{path} can't be read: {error.strerror}", site=user_site()) from None
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise StateError(f"{path} is not a whole safetensors file: {error}", site=user_site()) from None
+        faults = [f"{name}: missing in the file" for name in self if name not in values]
+        faults += [f"{name}: not a variable of this program" for name in values if name not in self]
+        for name in self:
+            if name in values:
+                faults += self.misfit(name, values[name])
+        if faults:
+            message = f"{path} does not fit {self.signature.prefix}\n" + "\n".join(f"  {fault}" for fault in faults)
+            raise StateError(message, site=user_site(), help="the state is unchanged")
+        self.update(values)
+
+    def misfit(self, name: str, value: Array) -> list[str]:
+        """The first line of the error that writing a value would raise."""
+        try:
+            self.fitting(self.variable(name), value)
+        except GraphcError as error:
+            return [error.message]
+        return []

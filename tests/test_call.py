@@ -1,0 +1,496 @@
+"""Calls from Python: what arguments mean, where results go, what errors say, how threads and loops behave."""
+
+from __future__ import annotations
+
+import array
+import gc
+import shutil
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import EXPORTS, SIGNATURE, toy_text
+
+from graphc.codegen.object import emit_object
+from graphc.codegen.outputs import write_output
+from graphc.errors import (
+    ArgumentError,
+    BuildError,
+    DTypeError,
+    GraphcError,
+    IndexRangeError,
+    ShapeError,
+    StateError,
+    TargetError,
+)
+from graphc.runtime import call
+from graphc.runtime.load import Compiled, load
+from graphc.runtime.targets import native
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+Y = np.array([0, 9, 3, 4], np.int32)
+W = np.array([1, 2, 3], np.float32)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("call") / "toy.so"
+    write_output(emit_object(toy_text(native()), native()), EXPORTS, path)
+    return path
+
+
+@pytest.fixture
+def toy(file: Path) -> Compiled:
+    return load(file)
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+def test_positions_and_keywords_mean_the_same(toy: Compiled) -> None:
+    ways: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((X, Y), {}), ((X,), {"y": Y}), ((), {"y": Y, "x": X})]
+    losses = [toy.new_state().train_step(*a, **k)["loss"] for a, k in ways]
+    assert losses == [4.5, 4.5, 4.5]
+    assert isinstance(losses[0], np.float32)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4, 1000])
+def test_one_binary_serves_any_batch(toy: Compiled, rows: int) -> None:
+    x = np.full((rows, 3), 2, np.float32)
+    np.testing.assert_array_equal(toy.predict(x), x * W)
+
+
+def variants() -> dict[str, Any]:
+    raw = np.zeros(X.nbytes + 1, np.uint8)
+    misaligned = raw[1:].view(np.float32).reshape(4, 3)
+    misaligned[...] = X
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    return {
+        "fortran order": np.asfortranarray(X),
+        "negative strides": X[::-1, ::-1].copy()[::-1, ::-1],
+        "every second": np.repeat(X, 2, axis=0)[::2],
+        "broadcast": np.broadcast_to(X[None], (1, 4, 3))[0],
+        "misaligned": misaligned,
+        "big endian": X.astype(">f4"),
+        "read-only": frozen,
+        "memoryview": memoryview(X),
+        "bytes of an array.array": memoryview(array.array("f", X.ravel())).cast("B").cast("f", (4, 3)),
+        "subclass": X.view(type("Sub", (np.ndarray,), {})),
+        "dlpack only": type("Tensor", (), {
+            "__dlpack__": lambda self, **k: X.__dlpack__(**k), "__dlpack_device__": lambda self: (1, 0),
+        })(),
+        "array method": type("Frame", (), {"__array__": lambda self, dtype=None, copy=None: X})(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", variants())
+def test_any_memory_of_the_right_type_works(toy: Compiled, kind: str) -> None:
+    value = variants()[kind]
+    np.testing.assert_array_equal(toy.predict(value), X * W)
+
+
+def test_arguments_are_never_changed(toy: Compiled) -> None:
+    x, y = X.copy(), Y.copy()
+    toy.train_step(x, y)
+    toy.train_step.epoch(x, y, batch_size=2, shuffle=1)
+    assert (x == X).all() and (y == Y).all()
+
+
+def test_the_same_kind_may_be_cast_on_request(file: Path) -> None:
+    toy = load(file, cast="same_kind")
+    np.testing.assert_array_equal(toy.predict(X.astype(np.float64)), X * W)
+    assert toy.train_step(X.astype(np.float16), Y.astype(np.int64))["loss"] == 4.5
+    with pytest.raises(DTypeError):
+        toy.train_step(X, Y.astype(np.float32))
+
+
+ERRORS: dict[str, tuple[Callable[[Compiled], Any], type[GraphcError], str]] = {
+    "missing": (lambda t: t.train_step(X), ArgumentError, r"train_step lacks the argument y"),
+    "extra": (lambda t: t.predict(X, Y), ArgumentError, r"predict takes 1 arguments, 2 were given"),
+    "unknown": (lambda t: t.predict(z=X), ArgumentError, r"has no argument z; lacks the argument x"),
+    "twice": (lambda t: t.predict(X, x=X), ArgumentError, r"got x twice"),
+    "wrong float": (
+        lambda t: t.predict(X.astype(np.float64)),
+        DTypeError,
+        r"(?s)x is f64\[4, 3\].*x.astype\(np.float32\)",
+    ),
+    "wrong int": (lambda t: t.train_step(X, Y.astype(np.int64)), DTypeError, r"(?s)expected i32.*y.astype\(np.int32\)"),
+    "list": (
+        lambda t: t.predict([[1.0, 2.0, 3.0]]),
+        ArgumentError,
+        r"(?s)list is not.*np.asarray\(x, dtype=np.float32\)",
+    ),
+    "number": (lambda t: t.predict(1.0), ShapeError, r"1.0 is not f32, rank 2"),
+    "None": (lambda t: t.predict(None), ArgumentError, r"NoneType is not an array"),
+    "rank": (lambda t: t.predict(X[0]), ShapeError, r"(?s)rank 1, expected 2.*x\[None\] is f32\[1, 3\]"),
+    "constant": (lambda t: t.predict(X[:, :2].copy()), ShapeError, r"axis 1 of x is 2, expected 3"),
+    "disagree": (
+        lambda t: t.train_step(X, Y[:3]),
+        ShapeError,
+        r"(?s)N is 4 in x but 3 in y.*x .*f32\[4, 3\].*y .*i32\[3\]",
+    ),
+    "too many": (
+        lambda t: t.predict(np.broadcast_to(W, ((1 << 20) + 1, 3))),
+        ShapeError,
+        r"N is 1048577, must be at least 0 and at most 1048576",
+    ),
+    "unsolvable": (lambda t: t.stats(np.zeros(4, np.float32)), ShapeError, r"axis 0 of x is 4, expected 2\*N \+ 1"),
+    "index": (
+        lambda t: t.train_step(X, np.array([1, 2, 10, 99], np.int32)),
+        IndexRangeError,
+        r"y\[2\] is 10, outside 0..9",
+    ),
+    "negative index": (lambda t: t.train_step(X, -Y), IndexRangeError, r"y\[1\] is -9, outside 0..9"),
+    "epoch index": (lambda t: t.train_step.epoch(X, Y + 1), IndexRangeError, r"y\[1\] is 10"),
+    "repeat nothing": (lambda t: t.train_step.repeat(0, X, Y), ArgumentError, r"n is 0, must be at least 1"),
+    "repeat a half": (lambda t: t.train_step.repeat(0.5, X, Y), ArgumentError, r"must be an integer"),
+    "pure repeat": (lambda t: t.predict.repeat(2, X), ArgumentError, r"only entries that write state have repeat"),
+    "pure epoch": (lambda t: t.predict.epoch(X), ArgumentError, r"have a batch dimension have epoch"),
+    "batch 0": (lambda t: t.train_step.epoch(X, Y, batch_size=0), ArgumentError, r"batch_size is 0"),
+    "no rows": (lambda t: t.train_step.epoch(X[:0], Y[:0]), ShapeError, r"at least one row"),
+    "map of a step": (lambda t: t.train_step.map(X, Y), ArgumentError, r"only entries that write no state"),
+    "map of a sum": (lambda t: t.stats.map(X[0]), ArgumentError, r"x has the batch dimension elsewhere"),
+    "no entry": (lambda t: t.forward(X), AttributeError, r"no entry 'forward'; it has predict, train_step, stats"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_say_what_came_and_where(toy: Compiled, case: str) -> None:
+    attempt, kind, message = ERRORS[case]
+    before = toy.state.memory.copy()
+    with pytest.raises(kind, match=message) as caught:
+        attempt(toy)
+    assert (toy.state.memory == before).all(), "an error changes nothing"
+    if isinstance(caught.value, GraphcError):
+        assert caught.value.site is not None and caught.value.site.file == __file__
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def test_outputs_keep_their_structure(toy: Compiled) -> None:
+    nothing, (total, count, first) = toy.stats(np.array([5, 1, 1], np.float32))
+    assert nothing is None and total == 7 and count == 3 and first.tolist() == [5]
+    assert type(total) is np.float32 and type(count) is np.int64
+
+
+def test_out_arrays_are_written_and_returned(toy: Compiled) -> None:
+    out = np.empty((4, 3), np.float32)
+    assert toy.predict(X, out=out) is out
+    np.testing.assert_array_equal(out, X * W)
+    loss = np.zeros((), np.float32)
+    assert toy.train_step(X, Y, out={"loss": loss})["loss"] is loss and loss == 4.5
+    first = np.zeros(1, np.float32)
+    result = toy.stats(X[0], out=(None, [None, None, first]))
+    assert result[1][2] is first and first == X[0, 0] and result[1][1] == 3
+
+
+def test_an_input_may_be_the_output(toy: Compiled) -> None:
+    both = X.copy()
+    assert toy.predict(both, out=both) is both
+    np.testing.assert_array_equal(both, X * W)
+    memory = np.zeros(15, np.float32)
+    memory[:12] = X.ravel()
+    toy.predict(memory[:12].reshape(4, 3), out=memory[3:].reshape(4, 3))
+    np.testing.assert_array_equal(memory[3:].reshape(4, 3), X * W)
+
+
+def frozen(a: np.ndarray) -> np.ndarray:
+    a.flags.writeable = False
+    return a
+
+
+@pytest.mark.parametrize(
+    ("out", "kind", "message"),
+    [
+        (np.empty((4, 3)), DTypeError, r"y is f64\[4, 3\].*expected f32\[4, 3\]"),
+        (np.empty((4, 3), ">f4"), DTypeError, ">f4"),
+        (np.empty((3, 4), np.float32), ShapeError, r"f32\[3, 4\], expected f32\[4, 3\]"),
+        (np.empty((3, 4), np.float32).T, ArgumentError, "not contiguous"),
+        (frozen(np.empty((4, 3), np.float32)), ArgumentError, "not writable"),
+        ([0.0], ArgumentError, "is a list, not a NumPy array"),
+    ],
+)
+def test_out_arrays_must_be_what_is_written(toy: Compiled, out: Any, kind: type[GraphcError], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        toy.predict(X, out=out)
+
+
+def test_out_has_the_structure_of_the_outputs(toy: Compiled) -> None:
+    for out in ([None], {"other": None}, np.zeros((), np.float32)):
+        with pytest.raises(ArgumentError, match=r"(?s)structure.*\{'loss': 'f32'\}"):
+            toy.train_step(X, Y, out=out)
+    a = np.zeros(2, np.float32)
+    with pytest.raises(ArgumentError, match="overlaps"):
+        toy.stats(X[0], out=(None, [a[:1].reshape(()), None, a[:1]]))
+
+
+# -- state -------------------------------------------------------------------------------------------------------------
+
+
+def test_snapshots_are_logical_and_read_only(toy: Compiled) -> None:
+    kernel = np.arange(60, dtype=np.float32).reshape(3, 20)
+    toy.state["panels/kernel"] = kernel
+    snapshot = toy.state["panels/kernel"]
+    np.testing.assert_array_equal(snapshot, kernel)
+    assert not snapshot.flags.writeable
+    memory = toy.state.memory[128:512].view(np.float32).reshape(2, 3, 16)
+    np.testing.assert_array_equal(memory[0], kernel[:, :16])
+    np.testing.assert_array_equal(memory[1, :, :4], kernel[:, 16:])
+    assert not memory[1, :, 4:].any(), "padding stays zero"
+
+
+def test_the_state_is_a_mapping(toy: Compiled) -> None:
+    assert list(toy.state) == ["w", "panels/kernel", "graphc/epoch"] and len(toy.state) == 3
+    assert "w" in toy.state and "v" not in toy.state
+    saved = toy.state.copy()
+    toy.train_step(X, Y)
+    assert toy.state["w"][0] == 0.875
+    toy.state.update(saved)
+    assert toy.state["w"].tolist() == W.tolist()
+    toy.state["graphc/epoch"] = 7
+    assert toy.state["graphc/epoch"] == 7
+
+
+def test_a_view_is_live_and_outlives_the_program(file: Path) -> None:
+    toy = load(file)
+    view = toy.state.view("w")
+    toy.train_step(X, Y)
+    assert view[0] == 0.875
+    view[0] = 5
+    assert toy.state["w"][0] == 5
+    with pytest.raises(StateError, match="packed"):
+        toy.state.view("panels/kernel")
+    del toy
+    gc.collect()
+    assert view[0] == 5
+
+
+def test_an_argument_may_be_a_view_of_the_state(toy: Compiled) -> None:
+    view = toy.state.view("w").reshape(1, 3)
+    assert toy.train_step(view, Y[:1])["loss"] == 1
+    with pytest.raises(ArgumentError, match="overlaps"):
+        toy.predict(view, out=view)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("v", W, StateError),
+        ("w", W.astype(np.float64), DTypeError),
+        ("w", W[:2], ShapeError),
+        ("w", 1.0, ShapeError),
+        ("graphc/epoch", 1.5, DTypeError),
+        ("graphc/epoch", 1 << 70, ArgumentError),
+        ("w", [1.0, 2.0, 3.0], ArgumentError),
+    ],
+)
+def test_wrong_values_change_nothing(toy: Compiled, name: str, value: Any, kind: type[GraphcError]) -> None:
+    before = toy.state.memory.copy()
+    with pytest.raises(kind):
+        toy.state.update({"panels/kernel": np.ones((3, 20), np.float32), name: value})
+    assert (toy.state.memory == before).all()
+
+
+def test_states_share_code_only(toy: Compiled) -> None:
+    other = toy.new_state(seed=4)
+    toy.train_step(X, Y)
+    assert other.state["w"][0] == 5 and toy.state["w"][0] == 0.875
+    toy.init(seed=2)
+    assert toy.state["w"][0] == 3
+    with pytest.raises(AttributeError, match="update"):
+        toy.state = {}  # type: ignore[assignment]
+
+
+def test_save_and_restore_keep_everything(toy: Compiled, tmp_path: Path) -> None:
+    toy.state["panels/kernel"] = np.random.default_rng(0).normal(size=(3, 20)).astype(np.float32)
+    toy.train_step.epoch(X, Y, shuffle=True)
+    toy.save(tmp_path / "toy.safetensors")
+    other = toy.new_state()
+    other.restore(tmp_path / "toy.safetensors")
+    assert (other.state.memory == toy.state.memory).all()
+
+
+def test_a_file_that_does_not_fit_changes_nothing(toy: Compiled, tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"w": W.astype(np.float64), "panels/kernel": np.ones((20, 3), np.float32), "extra": W}, path)
+    before = toy.state.memory.copy()
+    with pytest.raises(StateError) as caught:
+        toy.restore(path)
+    for part in (
+        "graphc/epoch: missing",
+        "extra: not a variable",
+        "w is f64[3]",
+        "panels/kernel is f32[3, 20], given f32[20, 3]",
+    ):
+        assert part in str(caught.value)
+    assert caught.value.site is not None and caught.value.site.file == __file__
+    toy.save(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(StateError, match="not a whole safetensors file"):
+        toy.restore(path)
+    with pytest.raises(StateError, match="No such file"):
+        toy.restore(tmp_path / "nowhere")
+    assert (toy.state.memory == before).all()
+
+
+def test_a_damaged_header_is_refused_and_init_mends_it(toy: Compiled) -> None:
+    toy.state.memory[16] ^= 1
+    with pytest.raises(StateError, match="init"):
+        toy.predict(X)
+    toy.init()
+    toy.predict(X)
+
+
+# -- loops -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 50, np.int64(3)])
+def test_repeat_is_n_calls(toy: Compiled, n: int) -> None:
+    other = toy.new_state()
+    result = toy.train_step.repeat(n, X, Y)
+    for _ in range(n):
+        expected = other.train_step(X, Y)
+    assert result == expected and (toy.state.memory == other.state.memory).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 100])
+@pytest.mark.parametrize("chunk", [1, 2, 1 << 40])
+def test_an_epoch_is_a_loop_over_batches(
+    toy: Compiled, batch_size: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call, "EPOCH_CHUNK", chunk * batch_size * (576 + call.ROW_OVERHEAD))
+    other = toy.new_state()
+    result = toy.train_step.epoch(X, Y, batch_size=batch_size)
+    total = 0.0
+    for start in range(0, 4, batch_size):
+        x, y = X[start : start + batch_size], Y[start : start + batch_size]
+        total += float(other.train_step(x, y)["loss"]) * len(x)
+    assert result["loss"] == pytest.approx(total / 4, rel=1e-6)
+    assert (toy.state.memory == other.state.memory).all()
+
+
+def test_shuffling_is_by_seed_or_by_the_counter(toy: Compiled) -> None:
+    def loss(shuffle: Any) -> float:
+        return float(toy.new_state().train_step.epoch(X, Y, batch_size=1, shuffle=shuffle)["loss"])
+
+    assert loss(None) == loss(False) != loss(0) == loss(1) == loss(-1)
+    toy.train_step.epoch(X, Y, batch_size=1, shuffle=3)
+    assert toy.state["graphc/epoch"] == 0
+    toy.train_step.epoch(X, Y, batch_size=1, shuffle=True)
+    toy.train_step.epoch(X, Y, batch_size=1, shuffle=True)
+    assert toy.state["graphc/epoch"] == 2
+
+
+def test_an_epoch_out_of_range_of_the_batch_only(toy: Compiled) -> None:
+    rows = (1 << 20) + 5
+    x, y = np.ones((rows, 3), np.float32), np.zeros(rows, np.int32)
+    assert np.isfinite(toy.train_step.epoch(x, y, batch_size=1 << 19)["loss"])
+    with pytest.raises(ShapeError, match="at most"):
+        toy.train_step.epoch(x, y, batch_size=1 << 21)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 256])
+def test_map_joins_batches(toy: Compiled, batch_size: int) -> None:
+    np.testing.assert_array_equal(toy.predict.map(X, batch_size=batch_size), toy.predict(X))
+    assert toy.predict.map(X[:0]).shape == (0, 3)
+
+
+# -- threads and lifetime ----------------------------------------------------------------------------------------------
+
+
+def test_writers_of_one_state_take_turns(toy: Compiled) -> None:
+    def work() -> None:
+        for _ in range(200):
+            toy.train_step(X, Y)
+            toy.train_step.repeat(5, X, Y)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert toy.state["w"][0] == 1 - 0.125 * 4 * 200 * 6
+
+
+def test_long_calls_release_the_gil(toy: Compiled) -> None:
+    x, y = np.ones((1 << 18, 3), np.float32), np.zeros(1 << 18, np.int32)
+    done = threading.Event()
+
+    def work() -> None:
+        toy.train_step.repeat(100, x, y)
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    turns = 0
+    while not done.is_set():
+        turns += 1
+    thread.join()
+    assert turns > 1000
+
+
+def test_an_entry_keeps_code_and_state_alive(file: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(file, tmp_path / "copy.so"))
+    toy = load(copy)
+    predict, artifact = toy.predict, weakref.ref(toy._artifact)
+    del toy
+    copy.unlink()
+    gc.collect()
+    np.testing.assert_array_equal(predict(X), X * W)
+    del predict
+    gc.collect()
+    assert artifact() is None and "copy.so" not in Path("/proc/self/maps").read_text()
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_file_is_loaded_once_and_a_new_one_anew(file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "toy.so"
+    shutil.copy(file, path)
+    first = load(path)
+    assert load(path)._artifact is first._artifact
+    changed = file.read_bytes().replace(b'"graphc":"0.1.0"', b'"graphc":"0.1.1"')
+    path.unlink()
+    path.write_bytes(changed)
+    second = load(path)
+    assert second.signature.graphc == "0.1.1" and first.signature.graphc == "0.1.0"
+    np.testing.assert_array_equal(first.predict(X), second.predict(X))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"#!/bin/sh\n" * 20])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "wrong.so"
+    path.write_bytes(content)
+    with pytest.raises(BuildError):
+        load(path)
+    with pytest.raises(BuildError, match="No such file"):
+        load(tmp_path / "nowhere.so")
+
+
+def test_another_abi_is_refused(file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "future.so"
+    path.write_bytes(file.read_bytes().replace(b'{"abi":1,', b'{"abi":9,'))
+    with pytest.raises(BuildError, match="ABI version 9"):
+        load(path)
+
+
+def test_a_cpu_that_lacks_features_is_named(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = load(file)
+    monkeypatch.setattr(toy._artifact, "init", lambda state, seed: 6)
+    with pytest.raises(TargetError, match="cpu="):
+        toy.init()
+
+
+def test_the_program_says_what_it_has(toy: Compiled) -> None:
+    assert "train_step(x: f32[N, 3], y: i32[N]) -> loss: f32" in repr(toy)
+    assert "w: f32[3]" in repr(toy.state)
+    assert toy.signature == SIGNATURE
