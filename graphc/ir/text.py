@@ -1,0 +1,254 @@
+"""The printed graph, and its parser: `print_graph(parse_graph(print_graph(g))) == print_graph(g)`, to the bit.
+
+    dim N: min=1, typical=64
+    graph predict(x: f32[N,64])
+    %0 = read{variable="dense/kernel"} : f32[64,10]   ; model.py:14   kernel = gr.Variable(...)
+    %1 = dot_general{lhs_contract=[1], rhs_contract=[0], lhs_batch=[], rhs_batch=[]} %x, %0 : f32[N,10]
+    return %1
+
+Nodes are numbered as they are printed, inputs go by their names. Numbers are the shortest decimals that read back to
+the same bits; an array over 4 kB stands beside the text, under its hash. Whatever follows `;` is a comment. The text
+without sites depends on nothing but the graph: it is what caches are keyed by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from graphc import ops
+from graphc.errors import ArgumentError, ShapeError
+from graphc.ir.dim import Dim, Symbol, parse, symbol
+from graphc.ir.graph import Graph
+from graphc.ir.node import Array, Constant, Input, Node, Op, Read, Scope
+from graphc.ir.types import DTYPES, DType, TensorType
+
+LARGEST_LITERAL = 4096
+PRINTED: tuple[type[Op], ...] = (*ops.ALL, Read, Constant)
+OPS = {op.mnemonic(): op for op in PRINTED}
+SIGNATURES = {op: (op.mnemonic(), tuple(f.name for f in fields(op))) for op in PRINTED}
+FACTS = ("min", "max", "multiple_of", "typical")
+
+
+def print_graph(graph: Graph, sites: bool = True) -> str:
+    """The text of a graph; with `sites`, each line ends with the user's line."""
+    nodes = [node for node in graph.nodes() if not isinstance(node.op, Input)]
+    names = {node: f"%{quoted(node.op.name)}" for node in graph.inputs if isinstance(node.op, Input)}
+    names.update((node, f"%{i}") for i, node in enumerate(nodes))
+    parameters = ", ".join(f"{names[node][1:]}: {node.type}" for node in graph.inputs)
+    lines = [*map(symbol_line, graph.symbols()), f"graph {quoted(graph.name)}({parameters})"]
+    for node in nodes:
+        site = graph.scope.site_of(node) if sites else None
+        lines.append(node_line(node, names) + (f"   ; {site}" if site is not None else ""))
+    lines.append("return " + ", ".join(names[node] for node in graph.outputs))
+    lines += [f"update {json.dumps(name)} = {names[node]}" for name, node in graph.updates]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def segments(graph: Graph) -> dict[str, bytes]:
+    """The data of the arrays that the text refers to by hash."""
+    constants = [n.op.data for n in graph.nodes() if isinstance(n.op, Constant)]
+    return {digest(data): data for data in constants if len(data) > LARGEST_LITERAL}
+
+
+def digest(data: bytes) -> str:
+    """The name of a data segment: its hash."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def symbol_line(s: Symbol) -> str:
+    """A symbolic dimension with those of its facts that are not the default."""
+    default = Symbol(s.name)
+    facts = [f"{f}={getattr(s, f)}" for f in FACTS if getattr(s, f) != getattr(default, f)]
+    return f"dim {s.name}" + (f": {', '.join(facts)}" if facts else "")
+
+
+def node_line(node: Node, names: Mapping[Node, str]) -> str:
+    """`%3 = transpose{permutation=[1, 0]} %2 : f32[64,N]`."""
+    mnemonic, attributes = SIGNATURES[type(node.op)]
+    if isinstance(node.op, Constant):
+        shown = f"{{{literal(node.op, node.type)}}}"
+    elif attributes:
+        shown = "{" + ", ".join([f"{a}={attribute(getattr(node.op, a))}" for a in attributes]) + "}"
+    else:
+        shown = ""
+    operands = "".join([(", " if i else " ") + names[x] for i, x in enumerate(node.inputs)])
+    return f"{names[node]} = {mnemonic}{shown}{operands} : {node.type}"
+
+
+def attribute(value: Any) -> str:
+    """An attribute's text."""
+    match value:
+        case tuple():
+            return "[" + ", ".join([attribute(v) for v in value]) + "]"
+        case str():
+            return json.dumps(value)
+        case bool():
+            return "true" if value else "false"
+        case int() | DType() | Dim():
+            return str(value)
+    raise ArgumentError(f"an attribute {value!r} has no text")
+
+
+def literal(op: Constant, type_: TensorType) -> str:
+    """A constant's elements: one number, or a list in row-major order; a large array's hash."""
+    if len(op.data) > LARGEST_LITERAL:
+        return f"data={digest(op.data)}"
+    array = op.array(type_)
+    numbers = [number(v) for v in array.ravel()]
+    return numbers[0] if array.ndim == 0 else f"[{', '.join(numbers)}]"
+
+
+def number(value: Any) -> str:
+    """The shortest decimal that reads back to the same bits; the bits themselves where there is none (odd NaNs)."""
+    text = str(value).lower()
+    if value.dtype.kind != "f" or read_number(text, value.dtype).tobytes() == value.tobytes():
+        return text
+    return f"bits:{value.tobytes()[::-1].hex()}"
+
+
+def read_number(text: str, dtype: np.dtype[Any]) -> Array:
+    """The inverse of `number`."""
+    if text.startswith("bits:"):
+        return np.frombuffer(bytes.fromhex(text[5:])[::-1], dtype).reshape(())
+    if dtype.kind == "b":
+        return np.asarray({"true": True, "false": False}[text])
+    return np.asarray(float(text) if dtype.kind == "f" else int(text)).astype(dtype)
+
+
+def quoted(name: str) -> str:
+    """A name as it is, in quotes where it is not an identifier."""
+    return name if name.isidentifier() else json.dumps(name)
+
+
+# Parsing
+
+STRING = r'"(?:[^"\\]|\\.)*"'
+NAME = rf"(?:{STRING}|\w+)"
+BODY = re.compile(rf'(?:[^";]|{STRING})*')
+HEADER = re.compile(rf"graph ({NAME})\((.*)\)$")
+NODE = re.compile(rf"%(\d+) = (\w+)(?:\{{((?:[^\"}}]|{STRING})*)\}})?((?: %{NAME},?)*) : (\w+\[.*\])$")
+UPDATE = re.compile(rf"update ({STRING}) = %({NAME})$")
+SYMBOL = re.compile(r"dim (\w+)(?:: (.*))?$")
+
+
+def parse_graph(text: str, data: Mapping[str, bytes] | None = None) -> Graph:
+    """The graph a text stands for, in a scope of its own; `data` holds its segments.
+
+    Raises `ArgumentError`, naming the line, where the text is not a graph.
+    """
+    parser = Parser(data or {})
+    for count, line in enumerate(text.splitlines(), 1):
+        body = BODY.match(line)
+        content = body.group().rstrip() if body else ""
+        if content:
+            try:
+                parser.line(content)
+            except (KeyError, TypeError, ValueError, ShapeError) as fault:
+                raise ArgumentError(f"line {count} of the graph does not parse: {content}", help=str(fault)) from None
+    return parser.graph()
+
+
+class Parser:
+    """Reads a graph line by line."""
+
+    def __init__(self, data: Mapping[str, bytes]) -> None:
+        self.data = data
+        self.scope = Scope()
+        self.symbols: dict[str, Dim] = {}
+        self.names: dict[str, Node] = {}
+        self.name = ""
+        self.inputs: list[Node] = []
+        self.outputs: list[Node] = []
+        self.updates: list[tuple[str, Node]] = []
+
+    def graph(self) -> Graph:
+        """What was read."""
+        return Graph(self.name, self.scope, tuple(self.inputs), tuple(self.outputs), tuple(self.updates))
+
+    def line(self, content: str) -> None:
+        """Take one line, without its comment."""
+        if found := NODE.match(content):
+            self.node(*found.groups(default=""))
+        elif found := HEADER.match(content):
+            self.name = unquoted(found[1])
+            self.inputs = [self.parameter(p) for p in split(found[2])]
+        elif found := SYMBOL.match(content):
+            facts = dict(fact.split("=") for fact in split(found[2] or ""))
+            self.symbols[found[1]] = symbol(found[1], **{name: int(value) for name, value in facts.items()})
+        elif found := UPDATE.match(content):
+            self.updates.append((json.loads(found[1]), self.names[unquoted(found[2])]))
+        elif content == "return" or content.startswith("return "):
+            self.outputs = [self.names[unquoted(o[1:])] for o in split(content[6:])]
+        else:
+            raise ValueError("neither dim, graph, node, return nor update")
+
+    def parameter(self, text: str) -> Node:
+        """`x: f32[N,64]`."""
+        name, type_ = text.rsplit(": ", 1)
+        return self.define(unquoted(name), Input(unquoted(name)), self.type(type_))
+
+    def define(self, name: str, op: Op, type_: TensorType, *operands: Node) -> Node:
+        """A node, under its name in the text."""
+        self.names[name] = self.scope.typed(op, type_, *operands)
+        return self.names[name]
+
+    def node(self, name: str, mnemonic: str, attributes: str, operands: str, type_: str) -> None:
+        """`%3 = transpose{permutation=[1, 0]} %2 : f32[64,N]`."""
+        result, op = self.type(type_), OPS[mnemonic]
+        inputs = [self.names[unquoted(o[1:])] for o in split(operands)]
+        if op is Constant:
+            self.define(name, Constant(self.literal(attributes, result.dtype.numpy)), result)
+            return
+        kinds = {f.name: f.type for f in fields(op)}
+        pairs = (a.split("=", 1) for a in split(attributes))
+        self.define(name, op(**{key: self.attribute(value, kinds[key]) for key, value in pairs}), result, *inputs)
+
+    def literal(self, text: str, dtype: np.dtype[Any]) -> bytes:
+        """The bytes of a constant."""
+        if text.startswith("data="):
+            return self.data[text[5:]]
+        numbers = split(text[1:-1]) if text.startswith("[") else [text]
+        return b"".join(read_number(n, dtype).tobytes() for n in numbers)
+
+    def type(self, text: str) -> TensorType:
+        """`f32[N,64]`."""
+        name, sizes = text[:-1].split("[", 1)
+        return TensorType(DTYPES[name], tuple(parse(s, self.symbols) for s in split(sizes)))
+
+    def attribute(self, text: str, kind: Any) -> Any:
+        """An attribute of a field's declared type."""
+        if text.startswith("["):
+            return tuple(self.attribute(t, kind) for t in split(text[1:-1]))
+        if text.startswith('"'):
+            return json.loads(text)
+        if text in ("true", "false"):
+            return text == "true"
+        return DTYPES[text] if kind == "DType" else parse(text, self.symbols)
+
+
+def split(text: str) -> list[str]:
+    """The parts between commas that are in no bracket or string."""
+    return list(parts(text)) if text.strip() else []
+
+
+def parts(text: str) -> Iterator[str]:
+    """As `split`, of a text with at least one part."""
+    depth, start = 0, 0
+    for token in re.finditer(rf"{STRING}|[\[(]|[\])]|,", text):
+        depth += (token[0] in "[(") - (token[0] in "])")
+        if token[0] == "," and depth == 0:
+            yield text[start : token.start()].strip()
+            start = token.end()
+    yield text[start:].strip()
+
+
+def unquoted(name: str) -> str:
+    """The inverse of `quoted`."""
+    return str(json.loads(name)) if name.startswith('"') else name
