@@ -49,7 +49,7 @@ def emit_matmul(
     """
     if plan.swapped:
         m, n, a, b_ = n, m, b_.flipped(), a.flipped()
-    if scratch is None and (plan.pack or plan.buffered):
+    if scratch is None and (plan.pack or plan.block_rows):
         raise InternalError("matmul: the plan needs scratch and none was given")
     arithmetic = Arithmetic.of(target, dtype, plan.lanes)
     _Matmul(b, arithmetic, m, n, k, a, b_, plan, epilogue, scratch or Value("ptr", "null")).emit()
@@ -91,17 +91,23 @@ class _Matmul:
 
     def emit(self) -> None:
         """All tiles, in the plan's order."""
-        if not self.plan.columns_outer:
-            self._rows(lambda i, height: self._columns(lambda panel: self._tile(i, height, panel)))
-            return
-        self._columns(lambda panel: self._rows_of(self._packed(panel) if self.plan.pack else panel))
+        if self.plan.block_rows:
+            self._columns(lambda panel: self._blocks(self._packed(panel)))
+        elif self.plan.columns_outer:
+            self._columns(lambda panel: self._tiles(self._packed(panel)))
+        else:
+            for first, stop, heights in self._row_runs(self.m):
+                self._rows(first, stop, heights, lambda i, h: self._columns(partial(self._direct, i, h)))
 
-    def _rows_of(self, panel: _Panel) -> None:
-        """All tiles of some columns."""
-        self._rows(lambda i, height: self._tile(i, height, panel))
+    def _tiles(self, panel: _Panel) -> None:
+        """All tiles of some columns, each with its epilogue."""
+        for first, stop, heights in self._row_runs(self.m):
+            self._rows(first, stop, heights, lambda i, h: self._direct(i, h, panel))
 
     def _packed(self, panel: _Panel) -> _Panel:
-        """The panel with its part of B copied to scratch."""
+        """The panel with its part of B copied to scratch, if the plan says so."""
+        if not self.plan.pack:
+            return panel
         room = self.b.gep("i8", self.scratch, self.b.i64(self.plan.buffer_bytes))
         operand = pack_columns(
             self.b, self.arithmetic, self.k, self.n, self.right, panel.j, panel.first, panel.masks, room
@@ -135,48 +141,28 @@ class _Matmul:
             live = b.minimum(b.sub(self.n, loop.index), b.i64(lanes))
             panel(loop.index, [b.lane_mask(live, lanes)])
 
-    def _rows(self, body: Callable[[Value, Value], None]) -> None:
-        """The body for every row tile: its first row and its height, a literal where the tile emits one height only."""
-        b, height = self.b, self.plan.height
-        if self.m.literal is not None:
-            for start, extent, count in self.plan.rows(self.m.literal):
-                stop = b.i64(start + extent * count)
-                self._each(b.i64(start), stop, extent, partial(self._of_height, body, extent))
-            return
-        if self.plan.buffered:
-            self._shared_rows(body)
-            return
-        i = b.sub(self.m, b.urem(self.m, b.i64(height)))
-        self._each(b.i64(0), i, height, partial(self._of_height, body, height))
-        for rest in self.plan.remainders:
+    def _row_runs(self, size: Value) -> list[tuple[Value, Value, tuple[int, ...]]]:
+        """Ranges of rows that make up `size`, with the heights of the tiles that cover each."""
+        b = self.b
+        if size.literal is None:
+            return [(b.i64(0), size, (self.plan.height, *self.plan.remainders))]
+        return [
+            (b.i64(start), b.i64(start + extent * tiles), (extent,))
+            for start, extent, tiles in self.plan.rows(size.literal)
+        ]
+
+    def _rows(self, first: Value, stop: Value, heights: tuple[int, ...], body: Callable[[Value, int], None]) -> None:
+        """The body for every tile of a range of rows: as many of the first height as fit, then smaller ones."""
+        b, (height, *smaller) = self.b, heights
+        whole = b.sub(stop, b.urem(b.sub(stop, first), b.i64(height)))
+        self._each(first, whole, height, lambda i: body(i, height))
+        i = whole
+        for rest in smaller:
             following = b.add(i, b.i64(rest))
-            fits = b.icmp("sle", following, self.m)
+            fits = b.icmp("sle", following, stop)
             with b.when(fits):
-                body(i, b.i64(rest))
+                body(i, rest)
             i = b.select(fits, following, i)
-
-    def _of_height(self, body: Callable[[Value, Value], None], height: int, i: Value) -> None:
-        """The body for a tile of constant height."""
-        body(i, self.b.i64(height))
-
-    def _shared_rows(self, body: Callable[[Value, Value], None]) -> None:
-        """One loop over tiles whose height is chosen as it runs, so that they share an epilogue."""
-        b, height = self.b, self.plan.height
-        i = b.sub(self.m, b.urem(self.m, b.i64(height)))
-        tiles = b.udiv(self.m, b.i64(height))
-        for rest in self.plan.remainders:
-            following = b.add(i, b.i64(rest))
-            fits = b.icmp("sle", following, self.m)
-            i = b.select(fits, following, i)
-            tiles = b.select(fits, b.add(tiles, b.i64(1)), tiles)
-        with b.loop(b.i64(0), tiles, 1, [b.i64(0)]) as loop:
-            first = loop.carried[0]
-            left = b.sub(self.m, first)
-            extent = b.i64(1)
-            for candidate in sorted({height, *self.plan.remainders} - {1}):
-                extent = b.select(b.icmp("sge", left, b.i64(candidate)), b.i64(candidate), extent)
-            body(first, extent)
-            loop.next = [b.add(first, extent)]
 
     def _each(self, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
         """The body for every index of a range, without a loop where it is known to be one."""
@@ -188,30 +174,33 @@ class _Matmul:
         with self.b.loop(start, stop, step) as loop:
             body(loop.index)
 
-    # -- one tile ---------------------------------------------------------------------------------------------------
+    # -- tiles and row blocks ---------------------------------------------------------------------------------------
 
-    def _tile(self, i: Value, height: Value, panel: _Panel) -> None:
-        """Compute one tile and run its epilogue."""
-        if self.plan.swapped:
-            self._finish_transposed(i, height, panel, self._sums(i, literal(height), panel))
-        elif not self.plan.buffered:
-            for r, row in enumerate(self._sums(i, literal(height), panel)):
-                self._finish(self.b.add(i, self.b.i64(r)), panel, row)
-        else:
-            self._fill(i, height, panel)
-            width = len(panel.masks)
-            with self.b.loop(self.b.i64(0), height, nonempty=True) as loop:
-                row = [self._load(loop.index, w, width) for w in range(width)]
-                self._finish(self.b.add(i, loop.index), panel, row)
-
-    def _sums(self, i: Value, height: int, panel: _Panel) -> list[list[Value]]:
-        """The accumulators of a tile of constant height, [height][width]."""
+    def _sums(
+        self,
+        i: Value,
+        height: int,
+        panel: _Panel,
+        start: list[Value],
+        k: Value | None = None,
+        first: Value | None = None,
+    ) -> list[Value]:
+        """The accumulators of a tile, row by row, after k steps from `first` on (default: all of them)."""
         element, lanes = self.arithmetic.element, self.plan.lanes
         rows = row_walk(self.b, element, self.left, i, height)
         columns = column_walk(self.b, element, panel.operand, panel.column, len(panel.masks), lanes, panel.first)
-        k = self.k.literal
-        unroll = self.plan.unroll if k is not None and k % self.plan.unroll == 0 else 1
-        return emit_tile(self.b, self.arithmetic, self.k, rows, columns, panel.load_masks, unroll)
+        if first is not None:
+            rows, columns = rows.at(self.b, element, first), columns.at(self.b, element, first)
+        count = k or self.k
+        unroll = self.plan.unroll if count.literal is not None and count.literal % self.plan.unroll == 0 else 1
+        return emit_tile(self.b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start)
+
+    def _direct(self, i: Value, height: int, panel: _Panel) -> None:
+        """One tile with the epilogue on its registers."""
+        width = len(panel.masks)
+        sums = self._sums(i, height, panel, [self.arithmetic.zero] * (height * width))
+        for r in range(height):
+            self._finish(self.b.add(i, self.b.i64(r)), panel, sums[r * width : (r + 1) * width])
 
     def _finish(self, i: Value, panel: _Panel, row: Sequence[Value]) -> None:
         """The epilogue of one row of a tile."""
@@ -219,41 +208,87 @@ class _Matmul:
             j = self.b.add(panel.j, self.b.i64(w * self.plan.lanes))
             self.epilogue(self.b, i, j, accumulator, mask)
 
-    def _fill(self, i: Value, height: Value, panel: _Panel) -> None:
-        """The tile's accumulators into the buffer, by code for its height."""
-        if height.literal is not None:
-            self._spill(self._sums(i, height.literal, panel))
+    def _blocks(self, panel: _Panel) -> None:
+        """All row blocks of some columns."""
+        b, most = self.b, self.plan.block_rows
+        if self.m.literal is None:
+            with b.loop(b.i64(0), self.m, most) as loop:
+                self._block(loop.index, b.minimum(b.sub(self.m, loop.index), b.i64(most)), panel)
             return
-        for candidate in (self.plan.height, *self.plan.remainders):
-            with self.b.when(self.b.icmp("eq", height, self.b.i64(candidate))):
-                self._spill(self._sums(i, candidate, panel))
+        whole, rest = self.m.literal - self.m.literal % most, self.m.literal % most
+        self._each(b.i64(0), b.i64(whole), most, lambda i: self._block(i, b.i64(most), panel))
+        if rest:
+            self._block(b.i64(whole), b.i64(rest), panel)
 
-    def _finish_transposed(self, j: Value, height: Value, panel: _Panel, sums: list[list[Value]]) -> None:
-        """The epilogue of a tile of C': its columns are rows of C, as many as are left."""
+    def _block(self, start: Value, size: Value, panel: _Panel) -> None:
+        """The rows start .. start + size: k in parts, all tiles for each, sums in the buffer; then the epilogue."""
+        b, depth = self.b, self.plan.block_depth
+        if not depth or (self.k.literal is not None and self.k.literal <= depth):
+            self._block_step(start, size, panel, None, self.k)
+        else:
+            width = len(panel.masks)
+            with b.loop(b.i64(0), size, nonempty=True) as loop:
+                for w in range(width):
+                    b.store(self.arithmetic.zero, self._slot(b.mul(loop.index, b.i64(width)), w))
+            with b.loop(b.i64(0), self.k, depth) as loop:
+                left = b.sub(self.k, loop.index)
+                even = self.k.literal is not None and self.k.literal % depth == 0
+                count = b.i64(depth) if even else b.minimum(left, b.i64(depth))
+                self._block_step(start, size, panel, loop.index, count)
+        if self.plan.swapped:
+            self._finish_swapped(start, size, panel)
+        else:
+            self._finish_block(start, size, panel)
+
+    def _block_step(self, start: Value, size: Value, panel: _Panel, first: Value | None, count: Value) -> None:
+        """All tiles of a block for some steps of k; `first` None: for the only ones."""
+        b, width = self.b, len(panel.masks)
+
+        def tile(local: Value, height: int) -> None:
+            base = b.mul(local, b.i64(width))
+            slots = [self._slot(base, p) for p in range(height * width)]
+            sums = [self.arithmetic.zero if first is None else b.load(self.arithmetic.vector, s) for s in slots]
+            sums = self._sums(b.add(start, local), height, panel, sums, count, first)
+            for value, slot in zip(sums, slots, strict=True):
+                b.store(value, slot)
+
+        for begin, stop, heights in self._row_runs(size):
+            self._rows(begin, stop, heights, tile)
+
+    def _finish_block(self, start: Value, size: Value, panel: _Panel) -> None:
+        """The epilogue of a row block, one row a round."""
+        b, width = self.b, len(panel.masks)
+        with b.loop(b.i64(0), size, nonempty=True) as loop:
+            base = b.mul(loop.index, b.i64(width))
+            row = [b.load(self.arithmetic.vector, self._slot(base, w)) for w in range(width)]
+            self._finish(b.add(start, loop.index), panel, row)
+
+    def _finish_swapped(self, start: Value, size: Value, panel: _Panel) -> None:
+        """The epilogue of a block of C', by squares that are transposed: its rows are columns of C."""
         b, lanes = self.b, self.plan.lanes
-        chunk = CHUNK_BYTES // natural_alignment(self.arithmetic.element)
-        square = [row[0] for row in sums] + [self.arithmetic.zero] * (lanes - len(sums))
-        self._spill([[row] for row in transpose(b, square, chunk)])
-        mask = None if literal(height) == lanes else b.lane_mask(height, lanes)
-        rows = b.minimum(b.sub(self.n, panel.j), b.i64(lanes))
-        with b.loop(b.i64(0), rows, nonempty=True) as loop:
-            self.epilogue(b, b.add(panel.j, loop.index), j, self._load(loop.index, 0, 1), mask)
+        whole = b.sub(size, b.urem(size, b.i64(lanes)))
+        self._each(b.i64(0), whole, lanes, lambda row: self._squares(start, row, panel, None))
+        rest = b.sub(size, whole)
+        if rest.literal != 0:
+            self._each(whole, size, lanes, lambda row: self._squares(start, row, panel, b.lane_mask(rest, lanes)))
 
-    def _spill(self, sums: list[list[Value]]) -> None:
-        """Accumulators to the buffer, row by row."""
-        for position, value in enumerate(value for row in sums for value in row):
-            offset = self.b.i64(position * self.plan.lanes)
-            self.b.store(value, self.b.gep(self.arithmetic.element, self.scratch, offset))
+    def _squares(self, start: Value, row: Value, panel: _Panel, mask: Value | None) -> None:
+        """The squares of lanes rows of the buffer, from `row` on."""
+        b, lanes, width = self.b, self.plan.lanes, len(panel.masks)
+        with b.loop(b.i64(0), b.i64(width), nonempty=True) as across:
+            base = b.add(b.mul(row, b.i64(width)), across.index)
+            square = [b.load(self.arithmetic.vector, self._slot(base, r * width)) for r in range(lanes)]
+            chunk = CHUNK_BYTES // natural_alignment(self.arithmetic.element)
+            for c, column in enumerate(transpose(b, square, chunk)):
+                b.store(column, b.gep(self.arithmetic.vector, self.scratch, b.i64(c)))
+            first = b.add(panel.j, b.mul(across.index, b.i64(lanes)))
+            count = b.minimum(b.sub(self.n, first), b.i64(lanes))
+            with b.loop(b.i64(0), count, nonempty=True) as loop:
+                accumulator = b.load(self.arithmetic.vector, b.gep(self.arithmetic.vector, self.scratch, loop.index))
+                self.epilogue(b, b.add(first, loop.index), b.add(start, row), accumulator, mask)
 
-    def _load(self, row: Value, w: int, width: int) -> Value:
-        """One vector of a row of the buffer."""
-        b, lanes = self.b, self.plan.lanes
-        offset = b.add(b.mul(row, b.i64(width * lanes)), b.i64(w * lanes))
-        return b.load(self.arithmetic.vector, b.gep(self.arithmetic.element, self.scratch, offset))
-
-
-def literal(value: Value) -> int:
-    """The integer of a literal."""
-    if value.literal is None:
-        raise InternalError(f"matmul: the height {value} of a tile should be known here")
-    return value.literal
+    def _slot(self, base: Value, position: int) -> Value:
+        """Where vector base + position of the buffer is."""
+        b = self.b
+        buffer = b.gep("i8", self.scratch, b.i64(self.plan.square_bytes))
+        return b.gep(self.arithmetic.vector, buffer, b.add(base, b.i64(position)))

@@ -83,6 +83,12 @@ class Walk:
     block: int = 0
     jump: Value | None = None
 
+    def at(self, b: Builder, element: str, k: Value) -> Walk:
+        """The walk from step k on, a multiple of the block."""
+        if self.jump is None:
+            return replace(self, pointer=b.gep(element, self.pointer, b.mul(k, self.step)))
+        return replace(self, pointer=b.gep(element, self.pointer, b.mul(b.udiv(k, b.i64(self.block)), self.jump)))
+
 
 def integer(value: Value | int) -> Value:
     """An i64."""
@@ -127,25 +133,27 @@ def panel_offset(b: Builder, column: Value, panel: Value, jump: Value) -> Value:
 
 
 def emit_tile(
-    b: Builder, arithmetic: Arithmetic, k: Value, rows: Walk, columns: Walk, masks: Masks, unroll: int
-) -> list[list[Value]]:
-    """The accumulators [height][width] of one tile: for each, fma over ascending k from zero."""
-    start = [arithmetic.zero] * (len(rows.offsets) * len(columns.offsets))
+    b: Builder,
+    arithmetic: Arithmetic,
+    count: Value,
+    rows: Walk,
+    columns: Walk,
+    masks: Masks,
+    unroll: int,
+    start: list[Value],
+) -> list[Value]:
+    """`count` more steps of k on the accumulators of a tile, row by row: for each, fma over ascending k."""
     if rows.jump is None:
-        _, sums = _steps(b, arithmetic, k, rows, columns, masks, unroll, start)
-    else:
-        carried = [rows.pointer, columns.pointer, *start]
-        with b.loop(b.i64(0), k, rows.block, carried) as loop:
-            stop = b.minimum(b.i64(rows.block), b.sub(k, loop.index))
-            if k.literal is not None and k.literal % rows.block == 0:
-                stop = b.i64(rows.block)
-            block = replace(rows, pointer=loop.carried[0])
-            vectors = replace(columns, pointer=loop.carried[1])
-            end, sums = _steps(b, arithmetic, stop, block, vectors, masks, 1, loop.carried[2:])
-            loop.next = [b.gep(arithmetic.element, loop.carried[0], rows.jump), end, *sums]
-        sums = loop.results[2:]
-    width = len(columns.offsets)
-    return [sums[r * width : (r + 1) * width] for r in range(len(rows.offsets))]
+        return _steps(b, arithmetic, count, rows, columns, masks, unroll, start)[1]
+    with b.loop(b.i64(0), count, rows.block, [rows.pointer, columns.pointer, *start]) as loop:
+        stop = b.minimum(b.i64(rows.block), b.sub(count, loop.index))
+        if count.literal is not None and count.literal % rows.block == 0:
+            stop = b.i64(rows.block)
+        block = replace(rows, pointer=loop.carried[0])
+        vectors = replace(columns, pointer=loop.carried[1])
+        end, sums = _steps(b, arithmetic, stop, block, vectors, masks, 1, loop.carried[2:])
+        loop.next = [b.gep(arithmetic.element, loop.carried[0], rows.jump), end, *sums]
+    return loop.results[2:]
 
 
 def _steps(
@@ -178,7 +186,5 @@ def _step(
     result: list[Value] = []
     for pointer in scalars:
         scalar = b.splat(b.load(arithmetic.element, pointer), arithmetic.lanes)
-        result += [
-            arithmetic.multiply_add(b, scalar, v, sums[len(result) + w]) for w, v in enumerate(loaded)
-        ]
+        result += [arithmetic.multiply_add(b, scalar, v, sums[len(result) + w]) for w, v in enumerate(loaded)]
     return result

@@ -27,6 +27,16 @@ ALIGN = 64
 #: Instructions of epilogue code in a kernel above which a loop over rows runs it.
 LONG_EPILOGUE = 400
 
+#: The first-level data cache: what every x86 core of the last decade has at least.
+L1_BYTES = 32 * 1024
+LINE_BYTES = 64
+
+#: The share of a tile's time that loading and storing its sums between blocks of k may take.
+RELOAD_SHARE = 0.02
+
+#: Rows whose sums are kept for one epilogue loop: some kilobytes.
+BLOCK_ROWS = 96
+
 #: The machine model of `step_cycles`, common to x86 since Haswell and Zen: two FMAs and two loads a cycle,
 #: an FMA's result after four cycles.
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4
@@ -70,8 +80,11 @@ class TilePlan:
     #: Copy each column panel of B to scratch (columns_outer only), contiguous and, if need be, transposed.
     pack: bool = False
     swapped: bool = False
-    #: Accumulators go through scratch, and one loop over rows runs the epilogue: less code.
-    buffered: bool = False
+    #: Rows whose accumulators are kept in scratch until one loop over them runs the epilogue; 0: it runs on the
+    #: registers of each tile.
+    block_rows: int = 0
+    #: Steps of k for which all tiles of a row block run before the next ones, so that B stays in L1; 0: all.
+    block_depth: int = 0
     #: Steps of k in one round of the inner loop, when K is a multiple.
     unroll: int = 1
 
@@ -86,11 +99,14 @@ class TilePlan:
         return tuple(1 << p for p in reversed(range((self.height - 1).bit_length())))
 
     @property
+    def square_bytes(self) -> int:
+        """The end of the part of scratch, at its start, where tiles of C' are transposed."""
+        return align_up(self.lanes * self.lanes * self.itemsize, ALIGN) if self.swapped else 0
+
+    @property
     def buffer_bytes(self) -> int:
-        """The part of scratch that accumulators pass through, at its start."""
-        if not self.buffered:
-            return 0
-        return align_up(max(self.height, self.lanes if self.swapped else 0) * self.panel * self.itemsize, ALIGN)
+        """The end of the part of scratch, after the square, where the accumulators of a row block are kept."""
+        return self.square_bytes + align_up(self.block_rows * self.panel * self.itemsize, ALIGN)
 
     def scratch_bytes(self, k: S) -> S:
         """Bytes of scratch (64-aligned), linear in the contracted size K, an int or a symbolic dimension."""
@@ -144,26 +160,50 @@ def plan_matmul(
     takes for one vector of accumulators.
     """
     rows, cols, depth = (typical if size is None else size for size in (m, n, k))
-    itemsize = ITEMSIZE[dtype]
-    swapped = b in ("transposed", "panel_transposed") and prefers_swapping(target, itemsize, rows, cols, depth, n)
+    itemsize, left = ITEMSIZE[dtype], a
+    swapped = b in ("transposed", "panel_transposed") and n is not None and worth_swapping(rows, cols, depth)
     if swapped:
-        lanes = target.lanes(itemsize)
-        return TilePlan(itemsize, lanes, lanes, 1, pack=a in ("row", "panel"), swapped=True, buffered=True)
-    pack = b in ("transposed", "panel_transposed") or (b == "row" and strided(cols, itemsize) and rows >= 32)
+        m, n, rows, cols, left, b = n, m, cols, rows, FLIPPED[b], FLIPPED[a]
     lanes = target.lanes(itemsize)
-    while lanes > 1 and n is not None and lanes // 2 >= n:
+    while lanes > 1 and n is not None and lanes // 2 >= n and not swapped:
         lanes //= 2
     height, width = best_tile(target, rows, -(-cols // lanes), depth)
-    plan = TilePlan(itemsize, lanes, height, width, pack=pack)
+    pack = b in ("transposed", "panel_transposed") or (b == "row" and strided(cols, itemsize) and rows >= 32)
+    plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped)
     variants = 1 if m is not None else 1 + len(plan.remainders)
-    long = epilogue_cost * height * width * variants > LONG_EPILOGUE
+    long = epilogue_cost * height * width * variants > LONG_EPILOGUE and depth >= 64
     unroll = 4 if k is not None and k % 4 == 0 and k <= 64 and height * width <= 16 else 1
-    return replace(plan, buffered=long and depth >= 64, unroll=unroll)
+    plan = replace(plan, unroll=unroll, block_depth=block_depth(plan, left, depth, panel))
+    return replace(plan, block_rows=block_rows(plan, m)) if plan.block_depth or long or swapped else plan
 
 
-def prefers_swapping(target: Target, itemsize: int, rows: int, cols: int, depth: int, n: int | None) -> bool:
-    """Whether packing A's transpose is so much less work than packing B's that transposing C's tiles pays."""
-    return n is not None and 2 * rows <= cols and rows < 64 and depth * itemsize < 4096 and depth >= 64
+def worth_swapping(rows: int, cols: int, depth: int) -> bool:
+    """Whether transposing A and C is so much less work than transposing B that it pays for the trouble."""
+    return rows < 128 and cols * depth > 2 * rows * (depth + 2 * cols)
+
+
+def block_depth(plan: TilePlan, left: Layout, depth: int, panel: int) -> int:
+    """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills half of L1.
+
+    A step reads a row of the panel of B, and of A one element a row of the tile, or a cache line where it is transposed.
+    Blocks do not pay where the panel of B fits in L1 anyway, or where reloading the sums costs more than it saves.
+    """
+    row = plan.panel * plan.itemsize
+    if depth * row <= L1_BYTES:
+        return 0
+    most = L1_BYTES // 2 // (row + (LINE_BYTES if left == "transposed" else plan.height * plan.itemsize))
+    steps = align_up(-(-depth // -(-depth // most)), max(panel, 16))
+    moved = 2 * plan.height * plan.width / LOAD_RATE
+    return steps if moved <= RELOAD_SHARE * steps * step_cycles(plan.height, plan.width) else 0
+
+
+def block_rows(plan: TilePlan, rows: int | None) -> int:
+    """Rows in a block: about BLOCK_ROWS, in equal parts, whole tiles (or squares, if they are transposed)."""
+    unit = plan.lanes if plan.swapped else plan.height
+    if rows is None:
+        return max(BLOCK_ROWS // unit, 1) * unit
+    parts = max(1, round(rows / BLOCK_ROWS))
+    return align_up(max(-(-rows // parts), 1), unit)
 
 
 def strided(cols: int, itemsize: int) -> bool:
