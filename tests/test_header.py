@@ -1,0 +1,63 @@
+"""The C header: clean C99 and C++, every name prefixed, the prototypes of the ABI."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import EXPORTS, SIGNATURE
+
+from graphc.codegen.header import header_text
+from graphc.runtime.signature import Entry, Input, Output
+
+AWKWARD = Entry(
+    name="odd",
+    symbol="toy_odd",
+    pure=False,
+    symbols=("int", "N", "rows"),
+    inputs=(
+        Input("state", "bool", ("N // 2",)),
+        Input("for", "f64", ()),
+        Input("größe", "u8", ("int",)),
+        Input("n", "f32", ()),
+    ),
+    outputs=(Output("n", "f32", ()), Output("0/*/loss", "i64", ()), Output("rows", "f32", ())),
+    tree=0,
+    batch="N",
+    repeat=True,
+    epoch=True,
+)
+HEADER = header_text(replace(SIGNATURE, entries=(*SIGNATURE.entries, AWKWARD)))
+
+
+@pytest.mark.parametrize("compiler", [("cc", "-std=c99", "c"), ("c++", "-std=c++11", "cpp")])
+def test_the_header_is_clean(compiler: tuple[str, str, str], tmp_path: Path) -> None:
+    program, standard, suffix = compiler
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program}")
+    (tmp_path / "toy.h").write_text(HEADER)
+    source = tmp_path / f"use.{suffix}"
+    source.write_text('#include "toy.h"\n#include "toy.h"\nint main(void) { return TOY_OK; }\n')
+    flags = [standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]
+    result = subprocess.run([program, *flags, str(source)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_function_of_the_file_is_declared() -> None:
+    assert set(re.findall(r"\b(toy_\w+)\(", header_text(SIGNATURE))) == set(EXPORTS)
+
+
+def test_the_state_is_const_if_and_only_if_nothing_is_written() -> None:
+    assert "int32_t toy_predict(const void *state, void *workspace, size_t workspace_bytes, int64_t N," in HEADER
+    assert "int32_t toy_train_step(void *state, " in HEADER
+    assert "const int32_t *y, float *loss, int64_t n);" in " ".join(HEADER.split())
+
+
+def test_macros_and_enumerators_carry_the_prefix() -> None:
+    names = re.findall(r"#define (\w+)|\b(\w+) = \d", HEADER)
+    assert names and all("".join(pair).startswith("TOY_") for pair in names)
+    assert "#define TOY_STATE_BYTES 576" in HEADER and "#define TOY_N_MAX 1048576" in HEADER
