@@ -1,0 +1,138 @@
+"""`Program`: entries over one state, compiled together."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, overload
+
+from graphc.errors import ArgumentError, Operand, TraceError
+from graphc.frontend.names import Names
+from graphc.frontend.random import counter
+from graphc.frontend.recording import Recording
+from graphc.frontend.signature import argument_types, site_of
+from graphc.ir.types import TensorType
+from graphc.sites import user_site
+
+if TYPE_CHECKING:
+    from graphc.frontend.trace import TracedProgram
+
+
+class Entry:
+    """A function of a Program: traced once, compiled with the others; inside a trace a call inlines it."""
+
+    def __init__(self, program: Program, function: Callable[..., Any], given: Mapping[str, Any]):
+        self.program, self.function, self._given = program, function, given
+        self.name: str = function.__name__
+        self.site = site_of(function)
+        self._types: dict[str, TensorType] | None = None
+        update_wrapper(self, function)
+
+    @property
+    def types(self) -> dict[str, TensorType]:
+        """The arguments' types, in order; annotations are resolved at first use."""
+        if self._types is None:
+            self._types = argument_types(self.function, self._given)
+        return self._types
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if Recording.active.get() is None:
+            raise TraceError(
+                f"the entry {self.name} is called outside a trace",
+                operands=[Operand("entry", self.name, self.site)],
+                site=user_site(),
+                help=f"compile the program first: compiled = program.compile(); compiled.{self.name}(…)",
+            )
+        return self.function(*args, **options)
+
+    def __repr__(self) -> str:
+        return f"<entry {self.name}{inspect.signature(self.function)} of {self.program.name}>"
+
+
+class Program:
+    """Entries that share state. Names in the state are unique to a Program and do not depend on other Programs."""
+
+    def __init__(self, name: str = "program"):
+        if not name.isidentifier() or not name.isascii():
+            raise ArgumentError(
+                f"{name!r} can't name a Program", site=user_site(), help="it prefixes C symbols: letters, digits and _"
+            )
+        self.name = name
+        self.entries: dict[str, Entry] = {}
+        self.names = Names()
+        self.counter = counter()
+        self._traced: TracedProgram | None = None
+
+    @overload
+    def entry(self, function: Callable[..., Any], /) -> Entry: ...
+    @overload
+    def entry(self, /, **types: Any) -> Callable[[Callable[..., Any]], Entry]: ...
+    def entry(self, function: Callable[..., Any] | None = None, /, **types: Any) -> Any:
+        """Make a function an entry: its arguments' types are annotations, or given here by name."""
+        if function is None:
+            return lambda decorated: self._add(decorated, types)
+        return self._add(function, types)
+
+    def _add(self, function: Callable[..., Any], types: Mapping[str, Any]) -> Entry:
+        entry = Entry(self, function, types)
+        other = self.entries.get(entry.name)
+        if other is not None:
+            raise ArgumentError(
+                f"the Program {self.name} has two entries named {entry.name}",
+                operands=[Operand("first", entry.name, other.site)],
+                site=entry.site,
+                help="rename one of them",
+            )
+        self.entries[entry.name] = entry
+        self._traced = None
+        return entry
+
+    def trace(self) -> TracedProgram:
+        """The Program as graphs; traced once."""
+        if self._traced is None:
+            from graphc.frontend.trace import trace
+
+            self._traced = trace(self)
+        return self._traced
+
+    def compile(
+        self,
+        *,
+        threads: int = 1,
+        cpu: str = "native",
+        check: str | None = None,
+        exact_across_cpus: bool = False,
+        tune: bool = False,
+        cast: str | None = None,
+    ) -> Any:
+        """Machine code in this process, with a state of its own initialised as by `init(seed=0)`."""
+        from graphc.compile import compile_program
+
+        return compile_program(
+            self.trace(),
+            threads=threads,
+            cpu=cpu,
+            check=check,
+            exact_across_cpus=exact_across_cpus,
+            tune=tune,
+            cast=cast,
+        )
+
+    def build(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        target: str | None = None,
+        cpu: str = "native",
+        linker: str = "auto",
+        prefix: str | None = None,
+        entries: list[str] | None = None,
+    ) -> Any:
+        """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header."""
+        from graphc.compile import build_program
+
+        return build_program(
+            self.trace(), path, target=target, cpu=cpu, linker=linker, prefix=prefix, entries=entries
+        )

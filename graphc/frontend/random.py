@@ -1,0 +1,190 @@
+"""Random numbers from a counter: Threefry-2x32 of a key, a place and an element, so that equal keys give equal numbers.
+
+In an entry `key=None` means the state's counter ("graphc/random", seeded by `init`, one further each call) and this
+call's place among the entry's random calls; numbers are the same on every CPU and in C.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc import ops
+from graphc.errors import ArgumentError, TraceError
+from graphc.frontend.api import add, cos, less, log, multiply, sqrt, where
+from graphc.frontend.manipulation import normal_shape
+from graphc.frontend.promotion import apply, as_tensor, cast, stretch
+from graphc.frontend.recording import Recording, current
+from graphc.frontend.tensor import Shape, Tensor, TensorLike
+from graphc.frontend.variable import Initial, Variable
+from graphc.ir.dim import Size
+from graphc.ir.types import DType, TensorType, f32, f64, i64, u32
+from graphc.ops.size import SizeOf
+from graphc.sites import user_site
+
+#: Marks the streams that make keys, so that they share no block with streams that make numbers.
+FOLDING = 0x8000_0000
+
+
+@dataclass(frozen=True)
+class Key:
+    """64 bits that decide the numbers: two u32 scalars. `stream` tells apart calls that share them."""
+
+    low: Tensor
+    high: Tensor
+    stream: int = 0
+
+
+def key(seed: TensorLike) -> Key:
+    """The key of an integer seed (64 bits of it count)."""
+    wide = cast(as_tensor(seed, i64) if isinstance(seed, int) else as_tensor(seed), i64)
+    if wide.ndim:
+        raise ArgumentError("random.key: the seed is not a scalar", site=user_site())
+    return Key(cast(wide, u32), cast(wide >> 32, u32))
+
+
+def fold_in(key: Key, data: TensorLike) -> Key:
+    """Another key, from a key and an integer: keys of different integers are independent."""
+    count = cast(as_tensor(data, i64) if isinstance(data, int) else as_tensor(data), u32)
+    stream = as_tensor(key.stream | FOLDING, u32)
+    low, high = (apply(ops.Threefry(word), key.low, key.high, count, stream) for word in (0, 1))
+    return Key(low, high)
+
+
+def split(key: Key, num: int = 2) -> tuple[Key, ...]:
+    """Independent keys from one."""
+    return tuple(fold_in(key, i) for i in range(num))
+
+
+def uniform(
+    shape: Shape = (), key: Key | None = None, low: float = 0.0, high: float = 1.0, dtype: DType = f32
+) -> Tensor:
+    """Uniform on [low, high): 24 random bits in f32, 53 in f64."""
+    unit = unit_interval(normal_shape(shape), chosen(key), dtype)
+    return unit if (low, high) == (0.0, 1.0) else add(multiply(unit, high - low), low)
+
+
+def normal(
+    shape: Shape = (), key: Key | None = None, mean: float = 0.0, stddev: float = 1.0, dtype: DType = f32
+) -> Tensor:
+    """Normal, by Box and Muller's √(−2 ln u)·cos 2πv with u in (0, 1] and v in [0, 1), two words an element.
+
+    Box and Muller, "A note on the generation of random normal deviates", 1958. In f32 no |z| exceeds 5.8.
+    """
+    sizes, key = normal_shape(shape), chosen(key)
+    u = 1.0 - unit_interval(sizes, key, dtype, word=0)
+    v = unit_interval(sizes, key, dtype, word=1)
+    z = multiply(sqrt(-2.0 * log(u)), cos((2.0 * math.pi) * v))
+    return z if (mean, stddev) == (0.0, 1.0) else z * stddev + mean
+
+
+def truncated_normal(shape: Shape = (), key: Key | None = None, bound: float = 2.0, dtype: DType = f32) -> Tensor:
+    """Standard normal given |z| ≤ bound.
+
+    The inverse of its distribution by Winitzki's erf⁻¹ (2008), polished by two Newton steps on erf.
+    """
+    unit = unit_interval(normal_shape(shape), chosen(key), dtype)
+    limit = math.erf(bound / math.sqrt(2.0))
+    return inverse_erf((unit * 2.0 - 1.0) * limit) * math.sqrt(2.0)
+
+
+def inverse_erf(p: Tensor) -> Tensor:
+    """erf⁻¹ of p in (−0.99, 0.99): Winitzki's closed form, then x − (erf x − p)·(√π/2)·exp x²."""
+    a = 0.147
+    tail = log(1.0 - p * p)
+    b = 2.0 / (math.pi * a) + 0.5 * tail
+    size = sqrt(sqrt(b * b - tail * (1.0 / a)) - b)
+    x = where(p < 0.0, -size, size)
+    for _ in range(2):
+        x = x - (apply(ops.Erf(), x) - p) * (0.5 * math.sqrt(math.pi)) * apply(ops.Exp(), x * x)
+    return x
+
+
+def bernoulli(p: TensorLike, shape: Shape = (), key: Key | None = None) -> Tensor:
+    """True with probability p (a scalar, to 2⁻²⁴)."""
+    return less(uniform(shape, key), p)
+
+
+def randint(low: int, high: int, shape: Shape = (), key: Key | None = None, dtype: DType = i64) -> Tensor:
+    """Integers in [low, high), high − low ≤ 2³¹: one word modulo the span (bias below span/2³²)."""
+    if not 0 < high - low <= 2**31:
+        raise ArgumentError(f"random.randint: [{low}, {high}) has no or too many integers", site=user_site())
+    bits = random_bits(normal_shape(shape), chosen(key), 0)
+    return cast(cast(bits, i64) % (high - low) + low, dtype)
+
+
+def unit_interval(shape: Sequence[Size], key: Key, dtype: DType, word: int = 0) -> Tensor:
+    """Uniform on [0, 1): a multiple of 2⁻²⁴ in f32, of 2⁻⁵³ in f64."""
+    bits = random_bits(shape, key, word)
+    if dtype == f64:
+        fine = cast(bits >> 5, f64) * 2.0**26 + cast(random_bits(shape, key, 1 - word) >> 6, f64)
+        return fine * 2.0**-53
+    return cast(bits >> 8, f32) * 2.0**-24
+
+
+def random_bits(shape: Sequence[Size], key: Key, word: int) -> Tensor:
+    """u32 words: Threefry of the key at (index of the element in row-major order, stream)."""
+    sizes = tuple(shape)
+    operands = (key.low, key.high, element_index(sizes), as_tensor(key.stream, u32))
+    return apply(ops.Threefry(word), *[stretch(t, sizes) for t in operands])
+
+
+def element_index(shape: tuple[Size, ...]) -> Tensor:
+    """The row-major index of each element as u32."""
+    stride: Size = 1
+    index: Tensor | None = None
+    for axis in reversed(range(len(shape))):
+        place = apply(ops.Iota(u32, shape, axis))
+        place = place if isinstance(stride, int) and stride == 1 else place * size_word(stride)
+        index = place if index is None else index + place
+        stride = shape[axis] * stride
+    return as_tensor(0, u32) if index is None else index
+
+
+def size_word(size: Size) -> Tensor:
+    """A size as u32."""
+    return as_tensor(size, u32) if isinstance(size, int) else apply(SizeOf(u32, size))
+
+
+def chosen(key: Key | None) -> Key:
+    """The key given; else the state's counter and the place of this call in the entry.
+
+    Raises `TraceError` in `gr.jit`, which has no state.
+    """
+    if key is not None:
+        if not isinstance(key, Key):
+            raise ArgumentError(f"{key!r} is not a key", site=user_site(), help="make one: gr.random.key(seed)")
+        return key
+    recording = current("random numbers")
+    if recording.counter is None:
+        raise TraceError(
+            "random numbers without a key: gr.jit has no state to count in",
+            site=user_site(),
+            help="give key=gr.random.key(seed), with a seed among the arguments",
+        )
+    count = Tensor(recording.read(recording.counter))
+    recording.random_sites += 1
+    return Key(cast(count, u32), cast(count >> 32, u32), recording.random_sites)
+
+
+def advance(recording: Recording) -> None:
+    """At the end of an entry: if it drew numbers, count the call."""
+    if recording.random_sites and recording.counter is not None:
+        recording.counter.assign(recording.counter + 1)
+
+
+def counter() -> Variable:
+    """The random state of a Program: 64 bits drawn from the seed, one further each call of an entry that draws."""
+
+    def draw(key: Key) -> Tensor:
+        low, high = (cast(random_bits((), key, word), i64) for word in (0, 1))
+        return low + (high << 32)
+
+    return Variable(Initial(TensorType(i64), draw), name="graphc/random", trainable=False)
+
+
+def named_key(seed: Key, name: str) -> Key:
+    """The key that a Variable's initial value is drawn from: other Variables come and go without changing it."""
+    return fold_in(seed, zlib.crc32(name.encode()))

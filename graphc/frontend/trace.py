@@ -1,0 +1,193 @@
+"""From Python to graphs: what tracing a Program's entries gives, and hands to the compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Site
+from graphc.frontend.promotion import as_tensor, constant
+from graphc.frontend.random import Key, advance, key, named_key
+from graphc.frontend.recording import Check, Recording
+from graphc.frontend.structure import flatten, leaf_paths
+from graphc.frontend.tensor import Tensor
+from graphc.frontend.variable import Initial, Variable
+from graphc.ir.dim import Dim
+from graphc.ir.graph import Graph
+from graphc.ir.node import Array, Input, Node, Read
+from graphc.ir.types import TensorType, i64
+from graphc.runtime.tree import Tree, unflatten
+
+if TYPE_CHECKING:
+    from graphc.frontend.names import Names
+    from graphc.frontend.program import Program
+
+
+@dataclass(frozen=True)
+class InputInfo:
+    """An argument; `low` and `high` (inclusive) are the range of one that is used as an index, else None."""
+
+    name: str
+    type: TensorType
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True)
+class VariableInfo:
+    """A Variable of the state. `like` names the parameter that an optimizer's slot belongs to, of equal shape."""
+
+    name: str
+    type: TensorType
+    trainable: bool
+    initial: Initial | Array
+    like: str | None = None
+
+
+@dataclass(frozen=True)
+class TracedEntry:
+    """One entry as a pure graph, its signature, and the checks its prologue makes.
+
+    `tree` is the structure of the outputs over the numbers of the graph's outputs; `outputs` names these;
+    `paths` says which layer or composite function a node came from.
+    """
+
+    name: str
+    graph: Graph
+    inputs: tuple[InputInfo, ...]
+    outputs: tuple[str, ...]
+    tree: Tree
+    checks: tuple[Check, ...]
+    paths: Mapping[Node, str]
+    site: Site | None = None
+
+    @property
+    def pure(self) -> bool:
+        """Whether it leaves the state alone."""
+        return not self.graph.updates
+
+    @property
+    def batch(self) -> str | None:
+        """The symbol that is the first size of the first argument that has axes, where that is a lone symbol."""
+        first = next((i.type.shape[0] for i in self.inputs if i.type.shape), None)
+        if isinstance(first, Dim) and len(first.symbols) == 1 and first.text == first.symbols[0].name:
+            return first.text
+        return None
+
+
+@dataclass(frozen=True)
+class TracedProgram:
+    """A Program as graphs: the compiler's input. Variables are in order of first use."""
+
+    name: str
+    entries: tuple[TracedEntry, ...]
+    variables: tuple[VariableInfo, ...]
+
+    def initial(self) -> Graph:
+        """The graph of `init`: from the i64 scalar `seed` the value of each Variable, as updates in order."""
+        return trace_init(self.variables)
+
+
+def trace(program: Program) -> TracedProgram:
+    """Run each entry once on symbolic arguments."""
+    entries = tuple(
+        trace_function(e.function, e.types, e.name, program.names, program.counter, e.site)
+        for e in program.entries.values()
+    )
+    return TracedProgram(program.name, entries, variable_infos(program.names))
+
+
+def trace_function(
+    function: Callable[..., Any],
+    types: Mapping[str, Any],
+    name: str,
+    names: Names,
+    state: Variable | None,
+    site: Site | None = None,
+) -> TracedEntry:
+    """Run a function on symbolic arguments of the given types (each a type, or nested dicts and sequences of them).
+
+    `state` is the Program's random counter; without one the function has no state.
+    """
+    recording = Recording(names, state)
+    with recording.running():
+        arguments, infos = symbolic_arguments(recording, types)
+        result = function(**arguments)
+        leaves, tree = flatten(result)
+        outputs = tuple(output(leaf, name, site).node for leaf in leaves)
+        advance(recording)
+        updates = changed(recording)
+    graph = Graph(name, recording.scope, tuple(node for node, _ in infos), outputs, updates)
+    inputs = tuple(InputInfo(label, n.type, *recording.ranges.get(n, (None, None))) for n, label in infos)
+    labels = tuple(label for label, _ in leaf_paths("out", result))
+    return TracedEntry(name, graph, inputs, labels, tree, tuple(recording.checks.values()), recording.paths, site)
+
+
+def symbolic_arguments(
+    recording: Recording, types: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[tuple[Node, str]]]:
+    """The arguments to call a function with, and their `Input` nodes with names, in order."""
+    inputs: list[tuple[Node, str]] = []
+    arguments: dict[str, Any] = {}
+    for name, value in types.items():
+        nodes = []
+        for label, type_ in leaf_paths(name, value):
+            shape = tuple(recording.normal(s) for s in type_.shape)
+            nodes.append(recording.leaf(Input(label), type_.with_shape(shape)))
+            inputs.append((nodes[-1], label))
+        arguments[name] = unflatten(flatten(value)[1], [Tensor(n) for n in nodes])
+    return arguments, inputs
+
+
+def output(leaf: Any, name: str, site: Site | None) -> Tensor:
+    """A leaf of an entry's result as a tensor. Raises `ArgumentError` for what is none."""
+    try:
+        return as_tensor(leaf)
+    except GraphcError as error:
+        raise ArgumentError(
+            f"{name}: can't return {type(leaf).__name__}: {error.message}",
+            operands=[Operand("entry", name, site), *error.operands],
+            help="return tensors, numbers, None, or dicts, tuples and lists of them",
+        ) from None
+
+
+def changed(recording: Recording) -> tuple[tuple[str, Node], ...]:
+    """The Variables that have another value at the end, in order of first assignment."""
+    newest = ((v, recording.names.variable(v), recording.values[v]) for v in recording.assigned)
+    return tuple((name, node) for v, name, node in newest if node.op != Read(name))
+
+
+def variable_infos(names: Names) -> tuple[VariableInfo, ...]:
+    """The Variables that traces have met."""
+    return tuple(
+        VariableInfo(name, v.type, v.trainable, v.initial, parameter_of(v, names)) for v, name in names.variables.items()
+    )
+
+
+def parameter_of(variable: Variable, names: Names) -> str | None:
+    """The name of the parameter that a Variable is a slot of."""
+    owner = variable.owners[0] if variable.owners else None
+    if isinstance(owner, Variable) and owner.type.shape == variable.type.shape:
+        return names.variable(owner)
+    return None
+
+
+def trace_init(variables: Iterable[VariableInfo]) -> Graph:
+    """The graph that draws each Variable's initial value, keyed by (seed, name)."""
+    recording = Recording()
+    with recording.running():
+        seed = recording.leaf(Input("seed"), TensorType(i64))
+        root = key(Tensor(seed))
+        updates = tuple((v.name, initial_value(recording, v, root)) for v in variables)
+    return Graph("init", recording.scope, (seed,), (), updates)
+
+
+def initial_value(recording: Recording, variable: VariableInfo, seed: Key) -> Node:
+    """A Variable's initial value: its array, or a draw."""
+    if not isinstance(variable.initial, Initial):
+        return constant(recording, variable.initial)
+    value = variable.initial.draw(named_key(seed, variable.name)).node
+    if value.type != variable.type:
+        raise InternalError(f"the initial value of {variable.name} is {value.type}, not {variable.type}")
+    return value

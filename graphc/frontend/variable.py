@@ -1,0 +1,135 @@
+"""State: a `Variable` is a tensor that keeps its value between calls of a compiled program's entries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceError
+from graphc.frontend.promotion import array_of, as_tensor, is_weak, stretch
+from graphc.frontend.recording import Recording, describe
+from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.ir.dim import Dim
+from graphc.ir.node import Array, Node
+from graphc.ir.types import FROM_NUMPY, TensorType, f32, i32
+from graphc.sites import user_site
+
+if TYPE_CHECKING:
+    from graphc.frontend.names import Named
+    from graphc.frontend.random import Key
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A seeded initial value: the Variable's type, and the graph that draws it from a key."""
+
+    type: TensorType
+    draw: Callable[[Key], Tensor]
+
+
+class Variable(Tensor):
+    """A parameter, an optimizer's slot, a running average, a counter: it stands wherever a Tensor may.
+
+    `initial` is an array, a number, or an `Initial` of `graphc.init`; shapes are constant. Reading it in an entry
+    gives the newest value; outside one there is no value (state belongs to the compiled program).
+    """
+
+    __slots__ = ("__weakref__", "_type", "initial", "name", "owners", "site", "stem", "trainable")
+
+    def __init__(self, initial: Initial | TensorLike, name: str | None = None, trainable: bool = True):
+        self.site = user_site()
+        self.initial: Initial | Array
+        if isinstance(initial, Initial):
+            self.initial, self._type = initial, initial.type
+        elif isinstance(initial, Tensor):
+            raise ArgumentError(
+                "the initial value of a Variable is a symbolic tensor",
+                operands=[describe("initial", initial.node)] if not isinstance(initial, Variable) else [],
+                site=self.site,
+                help="give an array or an initialiser of graphc.init; in an entry, .assign() the tensor",
+            )
+        else:
+            self.initial = initial_array(initial)
+            self._type = TensorType(FROM_NUMPY[self.initial.dtype], tuple(self.initial.shape))
+        if any(isinstance(s, Dim) for s in self._type.shape):
+            raise ShapeError(
+                f"a Variable of symbolic shape: {self._type}",
+                site=self.site,
+                help="parameters need constant sizes; only inputs have symbolic ones",
+            )
+        self.name, self.trainable = name, trainable
+        self.stem = "variable"
+        self.owners: tuple[Named, ...] = ()
+
+    @property
+    def node(self) -> Node:  # type: ignore[override]
+        """The newest value in the trace in progress. Raises `TraceError` outside one."""
+        recording = Recording.active.get()
+        if recording is None:
+            raise TraceError(
+                "a Variable has no value outside an entry",
+                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                site=user_site(),
+                help='read the compiled program\'s state: compiled.state["name"]',
+            )
+        return recording.read(self)
+
+    @property
+    def type(self) -> TensorType:
+        """Element type and shape."""
+        return self._type
+
+    def assign(self, value: TensorLike) -> None:
+        """Give it a new value: later reads in the entry see it, and so does the next call.
+
+        Raises `TraceError` outside an entry, `ShapeError` and `DTypeError` where the value does not fit.
+        """
+        recording = Recording.active.get()
+        if recording is None:
+            raise TraceError(
+                "a Variable is assigned outside an entry",
+                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                site=user_site(),
+                help='assign inside a function marked with @program.entry, or set compiled.state["name"]',
+            )
+        recording.read(self)
+        tensor = as_tensor(value, self.dtype) if is_weak(value) else as_tensor(value)
+        if is_weak(value):
+            tensor = stretch(tensor, self._type.shape)
+        expect_fit(self, tensor)
+        recording.assign(self, tensor.node)
+
+    def __repr__(self) -> str:
+        place = f" {self.site._replace(text='')}" if self.site else ""
+        return f"Variable {self.dtype}[{', '.join(map(str, self._type.shape))}] {self.name or self.stem}{place}"
+
+
+def expect_fit(variable: Variable, value: Tensor) -> None:
+    """Raise unless a value has the Variable's type."""
+    if value.type == variable.type:
+        return
+    kind = ShapeError if value.dtype == variable.dtype else DTypeError
+    raise kind(
+        f"assign: the Variable is {variable.type}, the value is {value.type}",
+        operands=[
+            Operand("variable", f"{variable.name or variable.stem}:  {variable.type}", variable.site),
+            describe("value", value.node),
+        ],
+        site=user_site(),
+        help=f"cast it: value.astype(gr.{variable.dtype})" if kind is DTypeError else "shapes must be equal",
+    )
+
+
+def initial_array(value: Any) -> Array:
+    """An array of its own, of a dtype that Variables have: Python numbers become f32 and i32."""
+    if isinstance(value, (bool, int, float)):
+        dtype = f32 if isinstance(value, float) else i32
+        value = array_of([value]).reshape(()).astype(bool if isinstance(value, bool) else dtype.numpy)
+    array = array_of(value)
+    dtype_ = FROM_NUMPY.get(array.dtype.newbyteorder("="))
+    if dtype_ is None:
+        raise DTypeError(
+            f"a Variable of {array.dtype}", site=user_site(), help="use float32, float64, int32, int64, uint8 or bool"
+        )
+    return array.astype(dtype_.numpy, copy=True)
