@@ -112,7 +112,7 @@ class Application(Pattern):
     def match(self, node: Node, bound: Bindings) -> bool:
         if type(node.op) is not type(self.op) or node.op != self.op:
             return False
-        return all(p.match(i, bound) for p, i in zip(self.operands, node.inputs, strict=True))
+        return all(operand.match(value, bound) for operand, value in zip(self.operands, node.inputs, strict=True))
 
     def variants(self) -> list[Pattern]:
         orders = [self.operands, self.operands[::-1]] if type(self.op) in COMMUTATIVE else [self.operands]
@@ -314,11 +314,7 @@ def normal_forms(nodes: Sequence[Node], rules: RuleSet) -> dict[Node, Node]:
 def advance(node: Node, normal: dict[Node, Node], rules: RuleSet) -> Node:
     """One step: the node over its operands' normal forms, or, where those are its operands, what a rule makes of it."""
     operands = tuple([normal[i] for i in node.inputs])
-    scope = node.scope
-    if operands != node.inputs:
-        with scope.at(scope.site_of(node)):
-            return scope.typed(node.op, node.type, *operands)
-    if not rules.of(type(node.op)):
-        return node
-    with scope.at(scope.site_of(node)):
+    with node.scope.at(node.scope.site_of(node)):
+        if operands != node.inputs:
+            return node.scope.typed(node.op, node.type, *operands)
         return rules.step(node)

@@ -24,7 +24,7 @@ abs_, neg, min_, max_, pow_ = (function(op()) for op in (Abs, Neg, Min, Max, Pow
 and_, or_, not_, eq, ne = function(And()), function(Or()), function(Not()), function(Eq()), function(Ne())
 select, stop_gradient = function(Select()), function(StopGradient())
 
-FLOAT, INTEGER, BOOL = ("float",), ("int", "uint"), ("bool",)
+FLOAT, SIGNED, INTEGER, BOOL = ("float",), ("float", "int"), ("int", "uint"), ("bool",)
 
 
 def is_power_of_two(c: float) -> bool:
@@ -41,7 +41,7 @@ ARITHMETIC = (
     Rule("mul_zero", lambda x: x * 0, lambda x: 0, kinds=INTEGER),
     Rule("sub_self", lambda x: x - x, lambda x: 0, kinds=INTEGER),
     Rule("negative_zero_sub", lambda x: -0.0 - x, lambda x: -x, kinds=FLOAT),
-    Rule("mul_minus_one", lambda x: x * -1, lambda x: -x),
+    Rule("mul_minus_one", lambda x: x * -1, lambda x: -x, kinds=SIGNED),
     Rule("div_minus_one", lambda x: x / -1, lambda x: -x, kinds=FLOAT),
     Rule("div_power_of_two", lambda x, c: x / c, lambda x, c: x * (1 / c),
          kinds=FLOAT, constants=("c",), when=lambda x, c: is_power_of_two(c)),
@@ -54,7 +54,7 @@ ARITHMETIC = (
     Rule("neg_mul_constant", lambda x, c: -(x * c), lambda x, c: x * -c, kinds=FLOAT, constants=("c",)),
     Rule("neg_div_constant", lambda x, c: -(x / c), lambda x, c: x / -c, kinds=FLOAT, constants=("c",)),
     Rule("neg_constant_div", lambda x, c: -(c / x), lambda x, c: -c / x, kinds=FLOAT, constants=("c",)),
-    Rule("abs_neg", lambda x: abs_(-x), lambda x: abs_(x)),
+    Rule("abs_neg", lambda x: abs_(-x), lambda x: abs_(x), kinds=SIGNED),
     Rule("abs_abs", lambda x: abs_(abs_(x)), lambda x: abs_(x)),
     Rule("abs_squared", lambda x: abs_(x) * abs_(x), lambda x: x * x),
     Rule("min_same", lambda x: min_(x, x), lambda x: x),

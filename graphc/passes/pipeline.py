@@ -1,0 +1,103 @@
+"""The passes over a graph, in order: run, timed, verified after each one, and dumped where `GRAPHC_DUMP` asks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphc import config
+from graphc.errors import InternalError
+from graphc.ir.graph import Graph
+from graphc.ir.text import print_graph, segments
+from graphc.ir.verify import verify as verify_graph
+from graphc.passes.contract import contract
+from graphc.passes.simplify import simplify
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A named step; `after` names passes that must stand before it, for the `reason` given.
+
+    `run` takes the graph and the names of rules to leave out.
+    """
+
+    name: str
+    run: Callable[[Graph, Collection[str]], Graph]
+    after: tuple[str, ...] = ()
+    reason: str = ""
+
+
+PIPELINE: tuple[Pass, ...] = (
+    Pass("simplify", simplify),
+    Pass(
+        "contract",
+        contract,
+        after=("simplify",),
+        reason="only once transposes are merged do those that are left stand next to their contractions",
+    ),
+)
+
+
+def check_order(pipeline: Sequence[Pass]) -> None:
+    """Raise `InternalError` where a pass stands before one that it must follow."""
+    names = [p.name for p in pipeline]
+    for position, this in enumerate(pipeline):
+        for earlier in this.after:
+            if earlier not in names[:position]:
+                raise InternalError(f"pass {this.name} must come after {earlier}: {this.reason}")
+
+
+check_order(PIPELINE)
+
+
+def optimise(
+    graph: Graph,
+    skip: Collection[str] | None = None,
+    dump: Path | None = None,
+    pipeline: Sequence[Pass] = PIPELINE,
+) -> Graph:
+    """The graph after all passes; `skip` names passes or single rules to leave out.
+
+    `skip` and `dump` default to `GRAPHC_SKIP` and `GRAPHC_DUMP`. Raises `InternalError` naming the pass, the node and
+    the dump where a pass fails or leaves an ill-formed graph.
+    """
+    skipped = config.skipped_passes() if skip is None else skip
+    directory = config.dump_directory() if dump is None else dump
+    previous = write_dump(graph, "trace", 0, 0.0, directory)
+    for position, this in enumerate(pipeline, 1):
+        if this.name in skipped:
+            continue
+        start = time.perf_counter()
+        try:
+            graph = this.run(graph, skipped)
+            verify_graph(graph)
+        except Exception as error:
+            where = f"; its input is {previous}" if previous else "; set GRAPHC_DUMP to a directory to see its input"
+            raise InternalError(f"pass {this.name} on entry {graph.name}: {error}{where}") from error
+        previous = write_dump(graph, this.name, position, time.perf_counter() - start, directory)
+    return graph
+
+
+def write_dump(graph: Graph, stage: str, position: int, seconds: float, directory: Path | None) -> Path | None:
+    """Write `<directory>/<entry>/<position>-<stage>.txt`, which parses back with the `.bin` files beside it.
+
+    It starts with a heading; gives the path, or None where there is no directory.
+    """
+    if directory is None:
+        return None
+    path = directory / graph.name / f"{position:02d}-{stage}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(heading(graph, stage, seconds) + print_graph(graph), encoding="utf-8")
+    for digest, data in segments(graph).items():
+        (path.parent / f"{digest}.bin").write_bytes(data)
+    return path
+
+
+def heading(graph: Graph, stage: str, seconds: float) -> str:
+    """Comments: the pass, its time (verification included) and how many nodes there are of each op."""
+    counts = Counter(node.op.mnemonic() for node in graph.nodes())
+    tally = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+    return f"; {stage}: {seconds * 1e3:.2f} ms, {sum(counts.values())} nodes: {tally}\n"
