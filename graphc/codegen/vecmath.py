@@ -49,7 +49,15 @@ FORMATS = {
 
 
 def polynomial(e: Lanes, x: Value, coefficients: Sequence[float]) -> Value:
-    """Σ cⱼ·xʲ by Horner's rule; iterations of the loop around it fill the latency."""
+    """Σ cⱼ·xʲ as even(x²) + x·odd(x²): Horner's rule, in two chains where one would be slow (latency)."""
+    if len(coefficients) < 10:
+        return horner(e, x, coefficients)
+    square = e.mul(x, x)
+    return e.fma(horner(e, square, coefficients[1::2]), x, horner(e, square, coefficients[::2]))
+
+
+def horner(e: Lanes, x: Value, coefficients: Sequence[float]) -> Value:
+    """Σ cⱼ·xʲ, innermost first."""
     result = e.constant(coefficients[-1])
     for c in reversed(coefficients[:-1]):
         result = e.fma(result, x, e.constant(c))

@@ -24,13 +24,12 @@ from graphc.codegen.vecmath import (
 if TYPE_CHECKING:
     from graphc.codegen.lanes import Lanes
 
-#: (e^r − 1 − r) / r² on |r| ≤ ln(2)/2.
+#: (e^r − 1 − r) / r² on |r| ≤ ln(2)/2, the first coefficient fixed at ½.
 EXP: Table = {
-    "f32": (0.5, 0.1666666567325592, 0.04166635870933533, 0.008333389647305012, 0.0013940719654783607,
-            0.00019845865608658642),
-    "f64": (0.5, 0.16666666666666677, 0.041666666666666505, 0.008333333333321608, 0.001388888888896289,
-            0.00019841269886206972, 2.4801587171866367e-05, 2.7557244105139508e-06, 2.7557402922606725e-07,
-            2.5109081065200354e-08, 2.0875332987427714e-09),
+    "f32": (0.5, 0.1666654795408249, 0.04166685417294502, 0.008366098627448082, 0.0013898239703848958),
+    "f64": (0.5, 0.16666666666666677, 0.041666666666666574, 0.00833333333332208, 0.001388888888894303,
+            0.00019841269885178042, 2.480158719772111e-05, 2.755724502825465e-06, 2.7557387230630484e-07,
+            2.510878825534735e-08, 2.087893553372896e-09),
 }  # fmt: skip
 
 #: (tanh(x)/x − 1) / x² in x², x ≤ 1.
@@ -52,11 +51,10 @@ ERF: Table = {
             -1.6350025728473238e-07, 1.4657883229162708e-08, -1.1365678979349706e-09, 5.945283619337828e-11),
 }  # fmt: skip
 
-#: log(1 − erf(x)), 1 ≤ x ≤ 6, its error weighted by 1 − erf(x).
+#: log(1 − erf(x)), 1 ≤ x ≤ 4 and 1 ≤ x ≤ 6, its error weighted by 1 − erf(x).
 LOG_ERFC: Table = {
-    "f32": (0.00020382789080031216, -1.1296584606170654, -0.6330453753471375, -0.10863201320171356,
-            0.02536836639046669, -0.0042799608781933784, 0.00046309505705721676, -2.520370799174998e-05,
-            2.436871113786765e-07),
+    "f32": (-0.00035160238621756434, -1.1270482540130615, -0.6382124423980713, -0.1030483990907669,
+            0.021810390055179596, -0.002940824255347252, 0.00018569301755633205),
     "f64": (3.518721369388687e-08, -1.1283796027966193, -0.636617216285665, -0.10278205617879796,
             0.019153179535049667, 0.00016049710487547355, -0.0016212933088953637, 0.0004979018694424601,
             6.636859906536845e-05, -0.0001400840489677408, 8.054442069969739e-05, -3.122947364342572e-05,
@@ -78,9 +76,8 @@ def reduce(e: Lanes, x: Value) -> tuple[Value, Value, Value]:
     form = FORMATS[e.dtype]
     number, k = nearest_integer(e, x, math.log2(math.e))
     high = e.fma(number, e.constant(-form.ln2_high), x)
-    low = e.mul(number, e.constant(form.ln2_low))
-    r = e.sub(high, low)
-    return k, r, e.sub(e.sub(high, r), low)
+    r = e.fma(number, e.constant(-form.ln2_low), high)
+    return k, r, e.fma(number, e.constant(-form.ln2_low), e.sub(high, r))
 
 
 def exp_of_reduced(e: Lanes, r: Value) -> Value:
@@ -90,14 +87,21 @@ def exp_of_reduced(e: Lanes, r: Value) -> Value:
 
 def exp_parts(e: Lanes, x: Value) -> tuple[Value, Value]:
     """k and p with e^x = p·2^k, √½ ≤ p ≤ √2, for x within `EXP_RANGE`."""
-    k, r, _ = reduce(e, x)
-    return k, exp_of_reduced(e, r)
+    form = FORMATS[e.dtype]
+    number, k = nearest_integer(e, x, math.log2(math.e))
+    high = e.fma(number, e.constant(-form.ln2_high), x)
+    r = e.fma(number, e.constant(-form.ln2_low), high)
+    one = e.constant(1.0)
+    lead = e.add(high, one)
+    lost = e.sub(high, e.sub(lead, one))
+    rest = e.fma(number, e.constant(-form.ln2_low), lost)
+    return k, e.add(lead, e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), rest))
 
 
 def exp_moderate(e: Lanes, x: Value) -> Value:
-    """e^x where it is a normal number."""
-    k, p = exp_parts(e, x)
-    return e.mul(p, power_of_two(e, k))
+    """e^x to an ulp, where it is a normal number."""
+    k, r, _ = reduce(e, x)
+    return e.mul(exp_of_reduced(e, r), power_of_two(e, k))
 
 
 def exp(e: Lanes, x: Value) -> Value:
@@ -135,7 +139,11 @@ def sigmoid(e: Lanes, x: Value) -> Value:
     k, p = exp_parts(e, clamp_below(e, e.neg(e.abs(x)), EXP_RANGE[e.dtype][0]))
     one = e.constant(1.0)
     t = scale(e, p, k)
-    return e.div(e.select(e.lt(x, e.constant(0.0)), t, one), e.add(t, one))
+    divisor = e.add(t, one)
+    quotient = e.div(e.select(e.lt(x, e.constant(0.0)), t, one), divisor)
+    lost = e.sub(t, e.sub(divisor, one))
+    reciprocal = e.fma(t, e.constant(-0.5), e.constant(0.957))  # 1/(1 + t) to 4.3%, enough to make the loss good
+    return e.sub(quotient, e.mul(e.mul(quotient, lost), reciprocal))
 
 
 def erf(e: Lanes, x: Value) -> Value:

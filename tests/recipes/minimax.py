@@ -27,7 +27,7 @@ class Fit:
     argument: Function
     low: mpf
     high: mpf
-    degrees: tuple[int, int]  # for f32 and f64
+    degrees: tuple[int, int]  # for f32 and f64; 0 for none
 
     def table(self, width: int) -> tuple[list[float], float]:
         """Coefficients in the format (32 or 64 bits), lowest degree first, and log2 of the largest weighted error."""
@@ -97,14 +97,15 @@ def identity(x: mpf) -> mpf:
 
 LN2_HALF = mp.log(2) / 2 * mpf("1.001")
 FITS = (
-    Fit("EXP", lambda r: (mp.expm1(r) - r) / r**2, lambda r: r**2 / abs(mp.expm1(r)), identity,
-        -LN2_HALF, LN2_HALF, (5, 10)),
+    Fit("EXP", lambda r: (mp.expm1(r) - r - r**2 / 2) / r**3, lambda r: abs(r**3 / mp.expm1(r)), identity,
+        -LN2_HALF, LN2_HALF, (3, 9)),
     Fit("LOG", lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, lambda f: f**3 / mp.log1p(f), identity,
         mp.sqrt(mpf(1) / 2) - 1, mp.sqrt(2) - 1, (8, 20)),
     Fit("TANH", lambda x: (mp.tanh(x) / x - 1) / x**2, lambda x: x**3 / mp.tanh(x), square,
         mpf(0), mpf(1), (6, 15)),
     Fit("ERF", lambda x: mp.erf(x) / x - 1, lambda x: x / mp.erf(x), square, mpf(0), mpf(1), (6, 12)),
-    Fit("LOG_ERFC", lambda x: mp.log(mp.erfc(x)), mp.erfc, identity, mpf("0.999"), mpf(6), (8, 21)),
+    Fit("LOG_ERFC", lambda x: mp.log(mp.erfc(x)), mp.erfc, identity, mpf("0.999"), mpf(4), (6, 0)),
+    Fit("LOG_ERFC", lambda x: mp.log(mp.erfc(x)), mp.erfc, identity, mpf("0.999"), mpf(6), (0, 21)),
     Fit("SIN", lambda t: (mp.sin(t) / t - 1) / t**2, lambda t: t**3 / mp.sin(t), square,
         mpf(0), mp.pi / 4 * mpf("1.001"), (3, 6)),
     Fit("COS", lambda t: (mp.cos(t) - 1 + t**2 / 2) / t**4, lambda t: t**4 / mp.cos(t), square,
@@ -118,7 +119,7 @@ def main(names: Sequence[str]) -> None:
     """Print the tables of the fits named, or of all."""
     for fit in FITS:
         if not names or fit.name in names:
-            for width in (32, 64):
+            for width in (w for w, degree in zip((32, 64), fit.degrees, strict=True) if degree):
                 coefficients, error = fit.table(width)
                 print(f"{fit.name}  f{width}  2^{error:.1f}\n    {', '.join(map(repr, coefficients))}", flush=True)
 

@@ -1,0 +1,178 @@
+"""The functions of `Lanes` stay within their stated errors on every target, and a lane's bits depend on nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.lane_kernels import TARGETS, Kernel, unary
+from tests.vecmath_reference import FUNCTIONS, domain, reference, ulp_error
+
+Floats = np.ndarray[Any, Any]
+
+#: Largest error in ulp of f32 and f64, with FMA and without: what the functions' docstrings state.
+BOUNDS = {
+    "exp": (0.8, 0.8), "expm1": (1.3, 1.4), "log": (0.9, 0.9), "log1p": (1.2, 1.5), "tanh": (1.1, 1.3),
+    "sigmoid": (1.8, 1.8), "erf": (1.3, 1.3), "sin": (1.6, 1.0), "cos": (1.6, 1.0),
+}  # fmt: skip
+DTYPES = {"f32": np.float32, "f64": np.float64}
+INF, NAN = np.inf, np.nan
+
+both = pytest.mark.parametrize("dtype", DTYPES)
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
+every_target = pytest.mark.parametrize("target", TARGETS)
+
+
+def lanes_of(dtype: str, target: str) -> int:
+    """A full vector."""
+    return TARGETS[target].lanes(4 if dtype == "f32" else 8)
+
+
+@cache
+def boundaries(dtype: str) -> Floats:
+    """Values around which functions change their ways: powers of two, ends of formats, overflow and underflow."""
+    kind = DTYPES[dtype]
+    limits = np.finfo(kind)
+    powers = np.exp2(np.arange(-30, 31).astype(kind))
+    ends = np.array([limits.max, limits.tiny, limits.smallest_subnormal, limits.tiny / 2, limits.max / 2], kind)
+    turns = np.array([87.3366, 88.72284, 103.2789, 103.97208, 104, 709.7827, 745.1332, 8.664339, 3.9192059], kind)
+    angles = (np.arange(1, 2000) * (np.pi / 4)).astype(kind)
+    hard = np.array([16367173 * 2.0**72, 6381956970095103 * 2.0 ** (797 if dtype == "f64" else 60)], kind)
+    lengths = np.array([np.sqrt(0.5), np.sqrt(2) - 1, np.log(2) / 2, np.sqrt(0.5) - 1], kind)
+    centre = np.concatenate([powers, ends, turns, angles, hard, np.abs(lengths)])
+    bits = centre.view(np.int32 if dtype == "f32" else np.int64)
+    positive = np.concatenate([np.maximum(bits + offset, 0) for offset in (-2, -1, 0, 1, 2)]).view(kind)
+    return np.concatenate([positive, -positive, np.array([0.0, -0.0, INF, -INF, NAN], kind)])
+
+
+@cache
+def arguments(name: str, dtype: str) -> tuple[Floats, Floats]:
+    """Arguments, boundaries included, and the exact results."""
+    if dtype == "f32":
+        sample = np.arange(0, 1 << 32, 4099 * 8, np.uint64).astype(np.uint32).view(np.float32)
+    else:
+        sample = domain(name, 30_000)
+    x = np.concatenate([boundaries(dtype), sample])
+    return x, reference(name, x)
+
+
+@both
+@every_function
+@every_target
+def test_errors_stay_within_the_stated_bound(name: str, dtype: str, target: str) -> None:
+    x, exact = arguments(name, dtype)
+    error = ulp_error(unary(name, dtype, lanes_of(dtype, target), target)(x), exact)
+    worst = int(np.argmax(error))
+    assert error[worst] <= BOUNDS[name][dtype == "f64"], f"{name}({float(x[worst])!r})"
+
+
+@both
+@every_function
+@every_target
+def test_no_function_becomes_a_call(name: str, dtype: str, target: str) -> None:
+    assert "call" not in unary(name, dtype, lanes_of(dtype, target), target).assembly
+
+
+SPECIAL = {
+    "exp": [(INF, INF), (-INF, 0.0), (0.0, 1.0), (-0.0, 1.0), (-1e5, 0.0), (1e5, INF)],
+    "expm1": [(INF, INF), (-INF, -1.0), (0.0, 0.0), (-0.0, -0.0), (-1e5, -1.0), (1e5, INF), (-1e-38, -1e-38)],
+    "log": [(INF, INF), (-INF, NAN), (0.0, -INF), (-0.0, -INF), (1.0, 0.0), (-1.0, NAN)],
+    "log1p": [(INF, INF), (-INF, NAN), (0.0, 0.0), (-0.0, -0.0), (-1.0, -INF), (-2.0, NAN), (1e-38, 1e-38)],
+    "tanh": [(INF, 1.0), (-INF, -1.0), (0.0, 0.0), (-0.0, -0.0), (1e5, 1.0), (-1e5, -1.0), (1e-38, 1e-38)],
+    "sigmoid": [(INF, 1.0), (-INF, 0.0), (0.0, 0.5), (-0.0, 0.5), (1e5, 1.0), (-1e5, 0.0)],
+    "erf": [(INF, 1.0), (-INF, -1.0), (0.0, 0.0), (-0.0, -0.0), (1e5, 1.0), (-1e5, -1.0)],
+    "sin": [(INF, NAN), (-INF, NAN), (0.0, 0.0), (-0.0, -0.0), (1e-38, 1e-38)],
+    "cos": [(INF, NAN), (-INF, NAN), (0.0, 1.0), (-0.0, 1.0), (1e-38, 1.0)],
+}
+
+
+@both
+@every_function
+@every_target
+def test_special_values_are_exact(name: str, dtype: str, target: str) -> None:
+    x, wanted = np.array([*SPECIAL[name], (NAN, NAN), (-NAN, NAN)], DTYPES[dtype]).T.copy()
+    got = unary(name, dtype, lanes_of(dtype, target), target)(x)
+    np.testing.assert_array_equal(got, wanted)
+    number = ~np.isnan(wanted)
+    np.testing.assert_array_equal(np.signbit(got[number]), np.signbit(wanted[number]))
+
+
+@both
+@pytest.mark.parametrize("name", [*FUNCTIONS, "sqrt", "rsqrt", "floor", "round"])
+def test_bits_do_not_depend_on_the_number_of_lanes(name: str, dtype: str) -> None:
+    x = arguments("exp", dtype)[0][:3000]
+    for target in list(TARGETS)[-2:]:
+        results = [unary(name, dtype, lanes, target)(x) for lanes in (1, 4, 8, 16)]
+        unsigned = np.uint32 if dtype == "f32" else np.uint64
+        for other in results[1:]:
+            np.testing.assert_array_equal(
+                np.where(np.isnan(other), unsigned(0), other.view(unsigned)),
+                np.where(np.isnan(results[0]), unsigned(0), results[0].view(unsigned)),
+            )
+
+
+@cache
+def power(dtype: str, target: str) -> Kernel:
+    """x^y."""
+    return Kernel(lambda e, x, y: e.pow(x, y), [dtype, dtype], dtype, lanes_of(dtype, target), TARGETS[target])
+
+
+@both
+@every_target
+def test_power_stays_within_its_bound(dtype: str, target: str) -> None:
+    rng = np.random.default_rng(1)
+    kind = DTYPES[dtype]
+    x = np.exp2(rng.uniform(-20, 20, 20_000)).astype(kind)
+    y = (rng.uniform(-1, 1, 20_000) * (150 if dtype == "f32" else 1100) / np.abs(np.log2(x))).astype(kind)
+    y[::2] = rng.choice([2.0, 3.0, 0.5, -1.0, -0.5, 1 / 3, 10.0], 10_000)
+    x[::4] *= -1
+    wide = np.float64 if dtype == "f32" else np.longdouble
+    with np.errstate(all="ignore"):
+        exact = np.power(x.astype(wide), y.astype(wide))
+    assert ulp_error(power(dtype, target)(x, y), exact).max() <= (0.6 if dtype == "f32" else 1.1)
+
+
+@both
+@every_target
+def test_power_has_the_special_values_of_c(dtype: str, target: str) -> None:
+    kind = DTYPES[dtype]
+    values = np.array(
+        [0.0, -0.0, 1, -1, 2, -2, 3, -3, 0.5, -0.5, 1.5, -1.5, 1e9, -1e9, 1e38, -1e38, 1e-38, INF, -INF, NAN], kind
+    )
+    x, y = (np.array(column, kind) for column in zip(*itertools.product(values, values), strict=True))
+    with np.errstate(all="ignore"):
+        exact = np.power(x, y)
+    got = power(dtype, target)(x, y)
+    special = np.isnan(exact) | np.isinf(exact) | (exact == 0) | (np.abs(exact) == 1)
+    np.testing.assert_array_equal(got[special], exact[special])
+    kept = special & ~np.isnan(exact)
+    np.testing.assert_array_equal(np.signbit(got[kept]), np.signbit(exact[kept]))
+    np.testing.assert_allclose(got[~special], exact[~special], rtol=2 * np.finfo(kind).eps)
+
+
+def test_threefry_gives_the_blocks_of_the_random123_test_vectors() -> None:
+    key = [(0, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0x13198A2E, 0x03707344)]
+    counter = [(0, 0), (0xFFFFFFFF, 0xFFFFFFFF), (0x243F6A88, 0x85A308D3)]
+    wanted = [(0x6B200159, 0x99BA4EFE), (0x1CB996FC, 0xBB002BE7), (0xC4923A9C, 0x483DF7A0)]
+    operands = [np.array(column, np.uint32) for pairs in (key, counter) for column in zip(*pairs, strict=True)]
+    for word in (0, 1):
+        for lanes in (1, 8):
+            kernel = Kernel(
+                lambda e, *operands, word=word: e.threefry(*operands, word), ["u32"] * 4, "u32", lanes,
+                next(iter(TARGETS.values())),
+            )  # fmt: skip
+            np.testing.assert_array_equal(kernel(*operands), np.array([w[word] for w in wanted], np.uint32))
+
+
+@pytest.mark.slow
+@every_function
+def test_errors_over_a_sixteenth_of_all_float32(name: str) -> None:
+    target = list(TARGETS)[-1]
+    kernel = unary(name, "f32", lanes_of("f32", target), target)
+    for start in range(0, 1 << 32, 1 << 26):
+        x = np.arange(start, start + (1 << 26), 16, np.uint64).astype(np.uint32).view(np.float32)
+        assert ulp_error(kernel(x), reference(name, x)).max() <= BOUNDS[name][0]
