@@ -1,0 +1,103 @@
+"""Where accesses lie: sizes as integers, addresses built up loop by loop so that invariant parts are computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from graphc.codegen.llvm import Builder, Value
+from graphc.ir.dim import Atom, Dim, Size, Symbol
+from graphc.schedule.kernel import Access, Axis, Buffer, Index
+
+#: The memory form of each dtype: bool is a byte.
+MEMORY = {
+    "f32": "float", "f64": "double", "i32": "i32", "i64": "i64", "u8": "i8", "u32": "i32", "u64": "i64", "bool": "i8",
+}  # fmt: skip
+
+Term = tuple[Axis | int, Size]
+
+
+class Sizes:
+    """Emits sizes as i64 values, each once per function."""
+
+    def __init__(self, builder: Builder, symbols: Mapping[str, Value]):
+        self.builder, self.symbols = builder, symbols
+        self._known: dict[Size, Value] = {}
+
+    def __call__(self, size: Size) -> Value:
+        """The size's value. The first use must be where every later one can see it."""
+        if isinstance(size, int):
+            return Builder.i64(size)
+        if size not in self._known:
+            self._known[size] = self._compute(size)
+        return self._known[size]
+
+    def _compute(self, size: Dim) -> Value:
+        b = self.builder
+        total = b.i64(0)
+        for monomial, coefficient in size.terms:
+            product = b.i64(coefficient)
+            for factor in monomial:
+                product = b.mul(product, self._factor(factor))
+            total = b.add(total, product)
+        return total
+
+    def _factor(self, factor: Symbol | Atom) -> Value:
+        if isinstance(factor, Symbol):
+            return self.symbols[factor.name]
+        x, y = (self(a) for a in factor.arguments)
+        b = self.builder
+        return {"floordiv": b.udiv, "mod": b.urem, "min": b.minimum, "max": b.maximum}[factor.function](x, y)
+
+
+class Addresses:
+    """Emits addresses: an index' terms are added outermost first, and partial sums are kept while they are in scope."""
+
+    def __init__(self, builder: Builder, sizes: Sizes, pointers: Mapping[Buffer, Value]):
+        self.builder, self.sizes, self.pointers = builder, sizes, pointers
+        self.axes: dict[Axis | int, Value] = {}
+        self._depth: dict[Axis | int, int] = {}
+        self._scopes: list[dict[tuple[Buffer, Size, tuple[Term, ...]], Value]] = [{}]
+
+    @contextmanager
+    def scope(self, accesses: Iterable[tuple[Buffer, Index]]) -> Iterator[None]:
+        """A loop body. What is known of the accesses' addresses before it is computed before it."""
+        for buffer, index in accesses:
+            self.partial(buffer, index)
+        self._scopes.append({})
+        yield
+        self._scopes.pop()
+
+    def define(self, term: Axis | int, value: Value) -> None:
+        """Give an axis (or a position) its value for the code that follows."""
+        self._depth[term] = len(self._depth) if term not in self._depth else self._depth[term]
+        self.axes[term] = value
+
+    def forget(self, term: Axis | int) -> None:
+        """The axis' loop has ended."""
+        del self.axes[term]
+
+    def partial(self, buffer: Buffer, index: Index) -> tuple[Value, tuple[Term, ...]]:
+        """The address of the terms known so far, and the terms left."""
+        known = sorted((t for t in index.terms if t[0] in self.axes), key=lambda t: self._depth[t[0]])
+        left = tuple(t for t in index.terms if t[0] not in self.axes)
+        element = MEMORY[buffer.type.dtype.name]
+        pointer = self._add(buffer, index.offset, (), lambda: self.sizes(index.offset), self.pointers[buffer], element)
+        for count in range(1, len(known) + 1):
+            term, coefficient = known[count - 1]
+            pointer = self._add(
+                buffer, index.offset, tuple(known[:count]),
+                lambda term=term, coefficient=coefficient: self.builder.mul(self.axes[term], self.sizes(coefficient)),
+                pointer, element,
+            )  # fmt: skip
+        return pointer, left
+
+    def _add(self, buffer, offset, terms, distance, pointer, element):  # type: ignore[no-untyped-def]
+        key = (buffer, offset, terms)
+        for scope in reversed(self._scopes):
+            if key in scope:
+                return scope[key]
+        found = self.builder.gep(element, pointer, distance())
+        self._scopes[-1][key] = found
+        return found
+

@@ -1,0 +1,275 @@
+"""Fusion: which nodes are computed together, so that what is between them never touches memory.
+
+Going through the nodes in order, each joins the group that computes its operands, where the shapes allow it and the
+graph of groups stays acyclic. A contraction or a reduction is the anchor of its group: what follows elementwise is its
+epilogue. A reduction also absorbs what leads to it and to nothing else (that is, what it post-dominates).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from graphc.ir.dim import Size
+from graphc.ir.graph import Graph
+from graphc.ir.node import Node
+from graphc.ops.base import Reduction
+from graphc.passes.roles import IN_MEMORY, Edge, Role, edges, role, through_aliases
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes computed by one kernel. `space` is the shape its loops run over: the anchor's result, or the rows."""
+
+    anchor: Node | None
+    space: tuple[Size, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Node, ...]  # what others read, so what the kernel stores
+    sources: tuple[Node, ...]  # what it reads from memory
+
+
+@dataclass
+class Draft:
+    """A group while it grows."""
+
+    serial: int
+    anchor: Node | None
+    space: tuple[Size, ...]
+    nodes: list[Node]
+    before: set[int] = field(default_factory=set)  # serials of drafts this one depends on, directly or not
+    has_rows: bool = False  # holds a reduction along its last axis
+
+
+class Fusion:
+    """The state of one fusion: drafts, and which draft each node is in."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.nodes = graph.nodes()
+        self.stored = stored_views(graph, self.nodes)
+        self.edges: dict[Node, list[Edge]] = {n: list(edges(n, self.stored)) for n in self.nodes}
+        self.absorbed = absorbed_nodes(graph, self.nodes, self.edges, self.stored)
+        self.drafts: dict[int, Draft] = {}
+        self.home: dict[Node, Draft] = {}
+
+    def run(self) -> tuple[Group, ...]:
+        """Place every node; read the groups off."""
+        for node in self.nodes:
+            if node not in self.absorbed and self.is_computed(node):
+                self.place(node)
+        self.merge_scalars()
+        return self.finish()
+
+    def is_computed(self, node: Node) -> bool:
+        """Whether some kernel must compute the node (views are computed by their users)."""
+        return role(node) in (Role.MAP, Role.REDUCE, Role.CONTRACT, Role.ASSEMBLE) or node in self.stored
+
+    def place(self, node: Node) -> None:
+        """Put a node into the best group there is, or a new one."""
+        if role(node) is Role.MAP:
+            self.place_map(node)
+        elif is_row_reduction(node):
+            self.join(node, self.rows_draft(node))
+        else:
+            self.join(node, self.new_draft(node, anchor=role(node) is not Role.VIEW))
+
+    def place_map(self, node: Node) -> None:
+        """An elementwise node joins the latest group of its operands that may take it, and pulls the others in."""
+        draft: Draft | None = None
+        for candidate in self.candidates(node):
+            if self.accepts(candidate, node):
+                draft = candidate
+                break
+        if draft is None:
+            draft = self.new_draft(node, anchor=False)
+        self.join(node, draft)
+        for candidate in self.candidates(node):
+            if candidate is not draft and self.mergeable(candidate, draft):
+                draft = self.merge(candidate, draft)
+
+    def rows_draft(self, node: Node) -> Draft:
+        """The group of rows that a reduction along the last axis joins: its operand's, if that one has no anchor."""
+        space = node.inputs[0].type.shape
+        for candidate in self.candidates(node):
+            if candidate.anchor is None and candidate.space == space and self.accepts(candidate, node):
+                candidate.has_rows = True
+                return candidate
+        draft = Draft(node.serial, None, space, [], has_rows=True)
+        self.drafts[draft.serial] = draft
+        return draft
+
+    def candidates(self, node: Node) -> list[Draft]:
+        """The groups of the node's operands, those made last first."""
+        found = {d.serial: d for e in self.sources(node) if (d := self.home.get(e.source))}
+        return [found[s] for s in sorted(found, reverse=True)]
+
+    def sources(self, node: Node) -> list[Edge]:
+        """What the node reads, seen through the nodes it absorbed."""
+        found: list[Edge] = []
+        for edge in self.edges[node]:
+            if edge.source in self.absorbed:
+                found += [e if e.relation == "memory" else e._replace(relation="pull") for e in self.sources(edge.source)]
+            else:
+                found.append(edge)
+        return found
+
+    def accepts(self, draft: Draft, node: Node) -> bool:
+        """Whether the node may be computed in the group: shapes fit, and no cycle comes about."""
+        level = self.level(draft, node)
+        if level is None:
+            return False
+        for edge in self.sources(node):
+            home = self.home.get(edge.source)
+            if home is draft:
+                source_level = self.level(draft, edge.source)
+                fits = source_level == level if edge.relation == "same" else (source_level, level) == ("row", "full")
+                if edge.relation not in ("same", "row") or (not fits and not self.reduces(node, source_level)):
+                    return False
+            elif home is not None and draft.serial in home.before:
+                return False
+        return True
+
+    @staticmethod
+    def reduces(node: Node, source_level: str | None) -> bool:
+        """Whether the node turns full values into row values."""
+        return is_row_reduction(node) and source_level == "full"
+
+    def level(self, draft: Draft, node: Node) -> str | None:
+        """Where in the group's loops the node is computed: for each element, for each row, or not at all."""
+        shape = node.type.shape
+        if draft.anchor is not None and role(draft.anchor) is Role.ASSEMBLE:
+            return None
+        if is_row_reduction(node):
+            return "row" if draft.anchor is None and node.inputs[0].type.shape == draft.space else None
+        if shape == draft.space:
+            return "full"
+        row = draft.anchor is None and draft.has_rows and shape == draft.space[:-1]
+        return "row" if row else None
+
+    def mergeable(self, a: Draft, b: Draft) -> bool:
+        """Whether two groups can be one: same loops, at most one anchor, no path between them through a third."""
+        if a.serial not in self.drafts or b.serial not in self.drafts or a.space != b.space:
+            return False
+        if any(d.anchor is not None and role(d.anchor) is Role.ASSEMBLE for d in (a, b)):
+            return False
+        if a.anchor is not None and (b.anchor is not None or b.has_rows):
+            return False
+        if b.anchor is not None and a.has_rows:
+            return False
+        pair = {a.serial, b.serial}
+        for draft in self.drafts.values():
+            if draft.serial not in pair and draft.before & pair and (draft.serial in a.before | b.before):
+                return False
+        return all(
+            edge.relation == "same" or (edge.relation == "row" and (a.has_rows or b.has_rows))
+            for one, other in ((a, b), (b, a))
+            for node in one.nodes
+            for edge in self.sources(node)
+            if self.home.get(edge.source) is other
+        )
+
+    def merge(self, a: Draft, b: Draft) -> Draft:
+        """One group of two; the one with the anchor, or the later one, stays."""
+        stay, go = (a, b) if a.anchor is not None else (b, a)
+        for node in go.nodes:
+            self.home[node] = stay
+        stay.nodes = sorted({*stay.nodes, *go.nodes}, key=lambda n: n.serial)
+        stay.has_rows |= go.has_rows
+        stay.before = (stay.before | go.before) - {stay.serial, go.serial}
+        del self.drafts[go.serial]
+        for draft in self.drafts.values():
+            if draft is not stay and draft.before & {stay.serial, go.serial}:
+                draft.before = (draft.before - {go.serial}) | {stay.serial} | stay.before
+        return stay
+
+    def new_draft(self, node: Node, anchor: bool) -> Draft:
+        """A group of its own."""
+        draft = Draft(node.serial, node if anchor else None, node.type.shape, [])
+        self.drafts[draft.serial] = draft
+        return draft
+
+    def join(self, node: Node, draft: Draft) -> None:
+        """Put the node into the group; the group now depends on whatever the node reads."""
+        draft.nodes.append(node)
+        self.home[node] = draft
+        before: set[int] = set()
+        for edge in self.sources(node):
+            home = self.home.get(edge.source)
+            if home is not None and home is not draft:
+                before |= {home.serial} | home.before
+        if before - draft.before:
+            draft.before |= before
+            for other in self.drafts.values():
+                if draft.serial in other.before:
+                    other.before |= before
+
+    def merge_scalars(self) -> None:
+        """Scalars (step counters, bias corrections) are computed together where that makes no cycle."""
+        scalars = [d for d in self.drafts.values() if d.space == () and d.anchor is None]
+        for i, draft in enumerate(scalars):
+            for later in scalars[i + 1 :]:
+                if self.mergeable(draft, later):
+                    scalars[scalars.index(later)] = self.merge(draft, later)
+                    break
+
+    def finish(self) -> tuple[Group, ...]:
+        """The groups, each with what it stores and what it reads."""
+        read: set[Node] = {through_aliases(n) for n in self.graph.roots}
+        reads: dict[int, dict[Node, None]] = {}
+        for serial, draft in self.drafts.items():
+            sources = reads[serial] = {}
+            for node in draft.nodes:
+                for edge in self.sources(node):
+                    if self.home.get(edge.source) is not draft:
+                        sources[edge.source] = None
+                        read.add(edge.source)
+        return tuple(
+            Group(
+                draft.anchor, draft.space, (*self.absorbed_by(draft), *draft.nodes),
+                tuple(n for n in draft.nodes if n in read), tuple(reads[serial]),
+            )
+            for serial, draft in sorted(self.drafts.items())
+        )  # fmt: skip
+
+    def absorbed_by(self, draft: Draft) -> list[Node]:
+        """The nodes that the group's anchor absorbed, in order."""
+        return sorted((n for n, by in self.absorbed.items() if by is draft.anchor), key=lambda n: n.serial)
+
+
+def fuse(graph: Graph) -> tuple[Group, ...]:
+    """Partition the graph's computed nodes into groups, in order of their first node."""
+    return Fusion(graph).run()
+
+
+def is_row_reduction(node: Node) -> bool:
+    """Whether the node reduces exactly its operand's last axis."""
+    op = node.op
+    return isinstance(op, Reduction) and op.axes == (node.inputs[0].type.rank - 1,)
+
+
+def stored_views(graph: Graph, nodes: list[Node]) -> frozenset[Node]:
+    """Views that must be written to memory after all: results, and operands that are read out of order."""
+    wanted = set(graph.roots)
+    for node in nodes:
+        wanted.update(node.inputs[i] for i in IN_MEMORY.get(type(node.op), ()))
+    return frozenset(n for n in wanted if role(n) is Role.VIEW)
+
+
+def absorbed_nodes(
+    graph: Graph, nodes: list[Node], reads: dict[Node, list[Edge]], stored: frozenset[Node]
+) -> dict[Node, Node]:
+    """For each elementwise node that only one reduction (over more than rows) needs: that reduction."""
+    roots = {through_aliases(n) for n in graph.roots}
+    readers: dict[Node, set[Node | None]] = {}
+    absorbed: dict[Node, Node] = {}
+    for node in reversed(nodes):
+        if role(node) is Role.MAP and node not in roots:
+            by = readers.get(node, set())
+            anchor = next(iter(by)) if len(by) == 1 else None
+            if anchor is not None:
+                absorbed[node] = anchor
+        takes = role(node) is Role.REDUCE and not is_row_reduction(node)
+        owner = node if takes else absorbed.get(node)
+        if role(node) is not Role.VIEW or node in stored:
+            for edge in reads[node]:
+                readers.setdefault(edge.source, set()).add(owner if edge.relation != "memory" else None)
+    return absorbed

@@ -1,0 +1,92 @@
+"""The part a node can play in fusion; it follows from the kind of its op, never from the op itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from graphc.ir.node import Constant, Leaf, Node, Op
+from graphc.ops.base import ArgReduction, Elementwise, Reduction
+from graphc.ops.contraction import DotGeneral
+from graphc.ops.indexing import Gather, Iota, ScatterAdd
+from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
+
+
+class Role(Enum):
+    """What fusion may do with a node."""
+
+    LEAF = "leaf"  # an input, a Variable's value, constant data: a buffer that is there already
+    MAP = "map"  # one result element from one element of each operand
+    VIEW = "view"  # no computation: its users compute where to read
+    ALIAS = "alias"  # the operand's buffer under another shape
+    REDUCE = "reduce"
+    CONTRACT = "contract"
+    ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add
+
+
+ROLES: dict[type[Op], Role] = {
+    Leaf: Role.LEAF,
+    Elementwise: Role.MAP,
+    Broadcast: Role.VIEW,
+    Transpose: Role.VIEW,
+    Slice: Role.VIEW,
+    Iota: Role.VIEW,
+    Gather: Role.VIEW,
+    Reshape: Role.ALIAS,
+    Reduction: Role.REDUCE,
+    ArgReduction: Role.REDUCE,
+    DotGeneral: Role.CONTRACT,
+    Concat: Role.ASSEMBLE,
+    Pad: Role.ASSEMBLE,
+    ScatterAdd: Role.ASSEMBLE,
+}
+
+
+def role(node: Node) -> Role:
+    """The role of a node: scalar constants are views, since every user writes them out itself."""
+    if type(node.op) is Constant and not node.type.shape:
+        return Role.VIEW
+    return next(ROLES[base] for base in type(node.op).__mro__ if base in ROLES)
+
+
+#: Operands (by position) that must lie in memory as they are, because they are read out of order.
+IN_MEMORY: dict[type[Op], tuple[int, ...]] = {Gather: (0,), DotGeneral: (0, 1), Reshape: (0,)}
+
+
+class Edge(NamedTuple):
+    """How a node reads another one.
+
+    `same`: element for element; `row`: its row's value; `pull`: at some other index; `memory`: it must lie in a buffer.
+    """
+
+    source: Node
+    relation: str
+
+
+def edges(node: Node, stored: frozenset[Node]) -> Iterator[Edge]:
+    """What the node reads once the views between are seen through; `stored` views are read as they are."""
+    in_memory = IN_MEMORY.get(type(node.op), ())
+    for position, operand in enumerate(node.inputs):
+        if position in in_memory or role(operand) is Role.ALIAS:
+            yield Edge(through_aliases(operand), "memory")
+        elif role(operand) is not Role.VIEW or operand in stored:
+            yield Edge(operand, "same" if role(node) is not Role.VIEW else "pull")
+        elif is_row_broadcast(operand) and role(operand.inputs[0]) not in (Role.VIEW, Role.ALIAS):
+            yield Edge(operand.inputs[0], "row")
+        else:
+            for edge in edges(operand, stored):
+                yield Edge(edge.source, "memory" if edge.relation == "memory" else "pull")
+
+
+def is_row_broadcast(node: Node) -> bool:
+    """Whether the node repeats each row's value along the row."""
+    op = node.op
+    return isinstance(op, Broadcast) and op.axes == tuple(range(len(op.shape) - 1))
+
+
+def through_aliases(node: Node) -> Node:
+    """The node whose buffer this one is another name of."""
+    while role(node) is Role.ALIAS:
+        node = node.inputs[0]
+    return node

@@ -1,0 +1,301 @@
+"""The loop IR: kernels as loops over axes, with loads, elementwise computations, reductions and stores.
+
+    kernel  ::= stmt*
+    stmt    ::= Loop(axis, kind, stmt*)              serial: one by one; lanes: a vector at a time; block: all at once
+              | Reduce(axes, lanes, folds, stmt*)    folds values over its axes; results hold after it
+              | Contract(m, n, k, lhs, rhs, stmt*)   a matmul; its statements run on each vector of the result
+              | Literal | Position | Range | Load | Compute | Store
+
+A value is named by a number. It is one scalar where it does not depend on a lanes or block axis, else one element a
+lane. An index is a linear form over axes and `Position` values, so that addresses can be compared and merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal as OneOf
+from typing import TypeAlias
+
+from graphc.ir.dim import Size
+from graphc.ir.node import Op
+from graphc.ir.types import DType, TensorType
+from graphc.schedule.tiles import Layout, TilePlan
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A loop's index, running from 0 to its extent."""
+
+    name: str
+    extent: Size
+
+
+@dataclass(frozen=True)
+class Index:
+    """offset + Σ coefficient · term, where a term is an axis or the number of a `Position` value."""
+
+    terms: tuple[tuple[Axis | int, Size], ...] = ()
+    offset: Size = 0
+
+    @staticmethod
+    def of(term: Axis | int) -> Index:
+        """The index that is one axis or one position."""
+        return Index(((term, 1),))
+
+    def __add__(self, other: Index | Size) -> Index:
+        if not isinstance(other, Index):
+            return Index(self.terms, self.offset + other)
+        collected = dict(self.terms)
+        for term, coefficient in other.terms:
+            collected[term] = collected.get(term, 0) + coefficient
+        return Index(tuple((t, c) for t, c in collected.items() if c != 0), self.offset + other.offset)
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: Size) -> Index:
+        return Index(tuple((t, c * factor) for t, c in self.terms), self.offset * factor)
+
+    __rmul__ = __mul__
+
+    def coefficient(self, axis: Axis) -> Size:
+        """How far the index moves when the axis moves by one."""
+        return dict(self.terms).get(axis, 0)
+
+    def sizes(self) -> Iterator[Size]:
+        """Its coefficients and offset."""
+        yield from (c for _, c in self.terms)
+        yield self.offset
+
+    def __str__(self) -> str:
+        parts = [f"{'' if c == 1 else f'({c})*'}{t.name if isinstance(t, Axis) else f'%{t}'}" for t, c in self.terms]
+        if self.offset != 0 or not parts:
+            parts.append(str(self.offset))
+        return " + ".join(parts)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A piece of memory: an argument, a Variable, constant data, or a part of the arena."""
+
+    name: str
+    type: TensorType
+    place: OneOf["input", "output", "state", "data", "arena"]
+    panel: int = 0  # panel width of a packed matrix; 0 is row-major
+
+
+@dataclass(frozen=True)
+class Access:
+    """An element (or, along a lanes axis, a vector) of a buffer seen in some shape."""
+
+    buffer: Buffer
+    shape: tuple[Size, ...]
+    index: tuple[Index, ...]
+
+    def __str__(self) -> str:
+        return f"{self.buffer.name}[{', '.join(map(str, self.index))}]"
+
+    def linear(self) -> Index:
+        """The element's offset in a row-major buffer."""
+        total = Index()
+        stride: Size = 1
+        for size, index in zip(reversed(self.shape), reversed(self.index), strict=True):
+            total, stride = total + index * stride, stride * size
+        return total
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A scalar constant, by its bytes."""
+
+    result: int
+    dtype: DType
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Range:
+    """An index as a number: iota."""
+
+    result: int
+    dtype: DType
+    index: Index
+
+
+@dataclass(frozen=True)
+class Position:
+    """An integer value made fit to index with: clamped to 0 … size − 1."""
+
+    result: int
+    value: int
+    size: Size
+
+
+@dataclass(frozen=True)
+class Load:
+    """Read memory."""
+
+    result: int
+    access: Access
+
+
+@dataclass(frozen=True)
+class Compute:
+    """An elementwise op; `dtype` is the result's."""
+
+    result: int
+    dtype: DType
+    op: Op
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Write memory."""
+
+    access: Access
+    value: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One accumulator of a `Reduce`: `op` is a `Reduction` or an `ArgReduction`, `dtype` the result's."""
+
+    result: int
+    op: Op
+    dtype: DType
+    value: int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Run the body for each index of the axis."""
+
+    axis: Axis
+    kind: OneOf["serial", "lanes", "block"]
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """Fold values over a nest of axes, outermost first. With `lanes` the last one goes a vector at a time.
+
+    Without axes it folds over the lanes of the block around it.
+    """
+
+    axes: tuple[Axis, ...]
+    lanes: bool
+    folds: tuple[Fold, ...]
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """An operand of a `Contract`: a stored matrix at an offset, as it is or transposed."""
+
+    buffer: Buffer
+    offset: Index
+    rows: Size  # of the matrix as stored
+    columns: Size
+    transposed: bool
+
+    @property
+    def layout(self) -> Layout:
+        """What the tile planner calls it."""
+        if self.buffer.panel:
+            return "panel_transposed" if self.transposed else "panel"
+        return "transposed" if self.transposed else "row"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """result[m, n] = Σ_k lhs[m, k]·rhs[k, n]; the body runs for each row m and vector of columns n."""
+
+    result: int
+    dtype: DType
+    m: Axis
+    n: Axis
+    k: Size
+    lhs: Matrix
+    rhs: Matrix
+    plan: TilePlan
+    scratch: Buffer | None
+    body: tuple[Stmt, ...]
+
+
+Stmt: TypeAlias = Loop | Reduce | Contract | Literal | Range | Position | Load | Compute | Store
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function of buffers and symbols. `label` names what it computes, for people and profiles."""
+
+    label: str
+    body: tuple[Stmt, ...]
+
+    def statements(self) -> Iterator[Stmt]:
+        """Every statement, outer ones first."""
+        stack = list(reversed(self.body))
+        while stack:
+            statement = stack.pop()
+            yield statement
+            stack.extend(reversed(getattr(statement, "body", ())))
+
+    def buffers(self) -> tuple[Buffer, ...]:
+        """The buffers it touches, in order of first use."""
+        found: dict[Buffer, None] = {}
+        for statement in self.statements():
+            match statement:
+                case Load(access=access) | Store(access=access):
+                    found[access.buffer] = None
+                case Contract(lhs=lhs, rhs=rhs, scratch=scratch):
+                    found |= dict.fromkeys([lhs.buffer, rhs.buffer, *([scratch] if scratch else [])])
+        return tuple(found)
+
+    def sizes(self) -> Iterator[Size]:
+        """The sizes its code computes with: extents, strides, offsets."""
+        for statement in self.statements():
+            match statement:
+                case Loop(axis=axis):
+                    yield axis.extent
+                case Reduce(axes=axes):
+                    yield from (a.extent for a in axes)
+                case Contract(m=m, n=n, k=k, lhs=lhs, rhs=rhs):
+                    yield from (m.extent, n.extent, k)
+                    for matrix in (lhs, rhs):
+                        yield from (matrix.rows, matrix.columns, *matrix.offset.sizes())
+                case Position(size=size):
+                    yield size
+                case Range(index=index):
+                    yield from index.sizes()
+                case Load(access=access) | Store(access=access):
+                    yield from access.linear().sizes()
+
+    def renamed(self, names: Mapping[Buffer, Buffer]) -> Kernel:
+        """The same kernel over other buffers."""
+        return replace(self, body=tuple(rename(s, names) for s in self.body))
+
+    def scratch(self) -> tuple[Buffer, ...]:
+        """Memory it needs only while it runs."""
+        return tuple(s.scratch for s in self.statements() if isinstance(s, Contract) and s.scratch is not None)
+
+    def writes(self) -> tuple[Buffer, ...]:
+        """The buffers it stores to (scratch apart)."""
+        return tuple(dict.fromkeys(s.access.buffer for s in self.statements() if isinstance(s, Store)))
+
+
+def rename(statement: Stmt, names: Mapping[Buffer, Buffer]) -> Stmt:
+    """A statement, with all in its body, over other buffers."""
+    match statement:
+        case Load(access=access) | Store(access=access):
+            return replace(statement, access=replace(access, buffer=names.get(access.buffer, access.buffer)))
+        case Contract(lhs=lhs, rhs=rhs, scratch=scratch):
+            statement = replace(
+                statement,
+                lhs=replace(lhs, buffer=names.get(lhs.buffer, lhs.buffer)),
+                rhs=replace(rhs, buffer=names.get(rhs.buffer, rhs.buffer)),
+                scratch=names.get(scratch, scratch) if scratch else None,
+            )
+    if isinstance(statement, Loop | Reduce | Contract):
+        return replace(statement, body=tuple(rename(s, names) for s in statement.body))
+    return statement
