@@ -1,0 +1,117 @@
+"""Every primitive on operands it is defined on: what the laws of ops are tested over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from graphc import ops
+from graphc.ir.node import Array, Input, Node, Op, Scope
+from graphc.ir.types import FROM_NUMPY, DType, TensorType, f64, i32
+from graphc.ops.base import ANY, NUMERIC
+
+SHAPES = ((), (5,), (3, 4), (0, 3))
+
+
+@dataclass(frozen=True)
+class Case:
+    """An op with the shapes and dtypes of its operands; `dtype` None stands for the tested one."""
+
+    op: Op
+    shapes: tuple[tuple[int, ...], ...]
+    indices: tuple[int, ...] = ()  # operands that are indices, not elements
+
+    def operands(self, rng: np.random.Generator, dtype: DType) -> list[Array]:
+        """Random operands."""
+        if isinstance(self.op, ops.Elementwise):
+            return [s.draw(rng, shape, dtype) for s, shape in zip(self.op.samples, self.shapes, strict=True)]
+        return [
+            rng.integers(-2, 9, shape).astype(np.int32) if i in self.indices else ops.base.SMALL.draw(rng, shape, dtype)
+            for i, shape in enumerate(self.shapes)
+        ]
+
+
+CASES: tuple[Case, ...] = (
+    Case(ops.Broadcast((4, 3, 2), (1,)), ((3,),)),
+    Case(ops.Broadcast((4, 3), ()), ((),)),
+    Case(ops.Broadcast((0, 3), (1,)), ((3,),)),
+    Case(ops.Reshape((2, 6)), ((3, 4),)),
+    Case(ops.Reshape((1, 1)), ((),)),
+    Case(ops.Reshape((4, 0)), ((0, 3),)),
+    Case(ops.Transpose((2, 0, 1)), ((2, 3, 4),)),
+    Case(ops.Transpose(()), ((),)),
+    Case(ops.Slice((1, 0), (5, 2), (2, 1)), ((6, 3),)),
+    Case(ops.Slice((0,), (5,), (3,)), ((7,),)),
+    Case(ops.Slice((2,), (2,), (1,)), ((4,),)),
+    Case(ops.Pad((1, 0), (2, 1), (0, 2)), ((2, 3), ())),
+    Case(ops.Pad((1,), (0,), (2,)), ((0,), ())),
+    Case(ops.Concat(1), ((2, 3), (2, 1), (2, 0))),
+    Case(ops.ReduceSum((0, 2)), ((2, 3, 4),)),
+    Case(ops.ReduceSum((1,)), ((3, 0),)),
+    Case(ops.ReduceProd((1,)), ((3, 4),)),
+    Case(ops.ReduceProd((0, 1)), ((0, 2),)),
+    Case(ops.ReduceMax((1,)), ((3, 4),)),
+    Case(ops.ReduceMax((0,)), ((0, 2),)),
+    Case(ops.ReduceMin((0, 1)), ((3, 4),)),
+    Case(ops.ArgMax(1), ((3, 4),)),
+    Case(ops.ArgMin(0), ((3, 4),)),
+    Case(ops.ArgMin(0), ((0, 2),)),
+    Case(ops.DotGeneral((1,), (0,)), ((3, 4), (4, 2))),
+    Case(ops.DotGeneral((1,), (0,)), ((3, 0), (0, 2))),
+    Case(ops.DotGeneral((), ()), ((3,), (2,))),
+    Case(ops.DotGeneral((0, 3), (2, 1), (2,), (0,)), ((2, 4, 3, 5), (3, 5, 2, 6))),
+    Case(ops.DotGeneral((2, 0), (0, 1), (), ()), ((2, 4, 3), (3, 2))),
+    Case(ops.Gather(0), ((5, 3), (4,)), (1,)),
+    Case(ops.Gather(1), ((2, 5, 3), (2, 2)), (1,)),
+    Case(ops.Gather(2, 1), ((2, 3, 5, 2), (2, 4)), (1,)),
+    Case(ops.Gather(0), ((5, 3), ()), (1,)),
+    Case(ops.Gather(0), ((0, 3), (2,)), (1,)),
+    Case(ops.ScatterAdd(0), ((5, 3), (7,), (7, 3)), (1,)),
+    Case(ops.ScatterAdd(2, 1), ((2, 3, 5, 2), (2, 4), (2, 3, 4, 2)), (1,)),
+    Case(ops.ScatterAdd(0), ((0, 3), (2,), (2, 3)), (1,)),
+    Case(ops.Iota(f64, (3, 4), 1), ()),
+    Case(ops.Iota(i32, (0, 4), 0), ()),
+)
+
+
+def elementwise_ops() -> Iterator[ops.Elementwise]:
+    """Each elementwise op, with each of its attributes."""
+    for op in ops.ALL:
+        if op is ops.Cast:
+            yield from (ops.Cast(t) for t in ANY)
+        elif op is ops.Threefry:
+            yield from (ops.Threefry(word) for word in (0, 1))
+        elif issubclass(op, ops.Elementwise):
+            yield op()
+
+
+ELEMENTWISE = tuple(Case(op, (shape,) * len(op.samples)) for op in elementwise_ops() for shape in SHAPES)
+EVERY = ELEMENTWISE + CASES
+
+
+def dtypes(op: Op) -> tuple[DType, ...]:
+    """The dtypes to try an op on."""
+    if isinstance(op, ops.Elementwise):
+        return op.dtypes
+    return ANY if isinstance(op, (ops.Movement, ops.Gather)) else NUMERIC
+
+
+def label(case: Case) -> str:
+    """A test's name for a case."""
+    return f"{case.op.mnemonic()}-{'-'.join('x'.join(map(str, s)) or 'scalar' for s in case.shapes)}"
+
+
+def type_of(array: Array) -> TensorType:
+    """The type of a concrete array."""
+    return TensorType(FROM_NUMPY[array.dtype], array.shape)
+
+
+def inputs(scope: Scope, operands: list[Array]) -> list[Node]:
+    """An `Input` node for each array."""
+    return [scope.typed(Input(f"x{i}"), type_of(x)) for i, x in enumerate(operands)]
+
+
+each_case = pytest.mark.parametrize("case", EVERY, ids=label)
