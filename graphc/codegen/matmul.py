@@ -8,12 +8,12 @@ from functools import partial
 from typing import Protocol
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment
-from graphc.codegen.matmul_pack import CHUNK_BYTES, pack_columns
+from graphc.codegen.matmul_pack import CHUNK_BYTES, Columns, pack_columns
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, column_walk, emit_tile, row_walk
 from graphc.codegen.transpose import transpose
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
-from graphc.schedule.tiles import TilePlan
+from graphc.schedule.tiles import Run, TilePlan
 
 __all__ = ["Epilogue", "Operand", "emit_matmul"]
 
@@ -57,9 +57,9 @@ def emit_matmul(
 
 @dataclass(frozen=True)
 class _Panel:
-    """Columns j ... of C, one vector a mask, and where their part of B is: from `column` of `operand`.
+    """Columns j ... of C, `tiles` times one vector a mask, and where their part of B is: from `column` of `operand`.
 
-    j is `first` plus a multiple of the panel's extent.
+    j is `first` plus a multiple of a tile's extent. With `clamp`, columns from n on are computed but not used.
     """
 
     j: Value
@@ -67,11 +67,21 @@ class _Panel:
     masks: Masks
     operand: Operand
     column: Value
+    tiles: Value
+    clamp: bool = False
 
     @property
     def load_masks(self) -> Masks:
         """What of B may be loaded: panels are padded, rows are not."""
         return self.masks if self.operand.layout == "row" else [None] * len(self.masks)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Some steps of k; `first` None: all of them, from zero."""
+
+    first: Value | None
+    count: Value
 
 
 @dataclass(frozen=True)
@@ -109,37 +119,49 @@ class _Matmul:
         if not self.plan.pack:
             return panel
         room = self.b.gep("i8", self.scratch, self.b.i64(self.plan.buffer_bytes))
-        operand = pack_columns(
-            self.b, self.arithmetic, self.k, self.n, self.right, panel.j, panel.first, panel.masks, room
-        )
+        columns = Columns(panel.j, panel.tiles, panel.masks, panel.clamp)
+        operand = pack_columns(self.b, self.arithmetic, self.k, self.n, self.right, columns, room)
         return replace(panel, operand=operand, column=self.b.i64(0), first=0)
 
     # -- loops over tiles -------------------------------------------------------------------------------------------
 
     def _columns(self, body: Callable[[_Panel], None]) -> None:
-        """The body for every column panel; each width and mask is emitted once."""
-        b, lanes, width = self.b, self.plan.lanes, self.plan.width
-
-        def panel(j: Value, masks: Masks, first: int = 0) -> None:
-            body(_Panel(j, first, masks, self.right, j))
-
+        """The body for every group of column tiles; each width and mask is emitted once."""
         if self.n.literal is not None:
-            for start, extent, count in self.plan.columns(self.n.literal):
-                first, last = start * lanes, (start + extent * count) * lanes
-                rest = self.n.literal - (last - lanes)
-                masks: list[Value | None] = [None] * extent
-                if rest < lanes:
-                    masks[-1] = b.lane_mask(b.i64(rest), lanes)
-                each = partial(panel, masks=masks, first=first)
-                self._each(b.i64(first), b.i64(last), extent * lanes, each)
+            for run in self.plan.columns(self.n.literal):
+                self._column_run(self.n.literal, run, body)
             return
-        whole = b.i64(0)
-        if not self.plan.swapped:
-            whole = b.sub(self.n, b.urem(self.n, b.i64(width * lanes)))
-            self._each(b.i64(0), whole, width * lanes, lambda j: panel(j, [None] * width))
+        b, width, lanes = self.b, self.plan.width, self.plan.lanes
+        extent, one = width * lanes, b.i64(1)
+        if self.plan.swapped and self.plan.pack:
+            self._each(b.i64(0), self.n, extent, lambda j: body(self._panel(j, [None] * width, one, clamp=True)))
+            return
+        whole = b.sub(self.n, b.urem(self.n, b.i64(extent)))
+        self._each(b.i64(0), whole, extent, lambda j: body(self._panel(j, [None] * width, one)))
         with b.loop(whole, self.n, lanes) as loop:
             live = b.minimum(b.sub(self.n, loop.index), b.i64(lanes))
-            panel(loop.index, [b.lane_mask(live, lanes)])
+            body(self._panel(loop.index, [b.lane_mask(live, lanes)], one))
+
+    def _column_run(self, n: int, run: Run, body: Callable[[_Panel], None]) -> None:
+        """The body for every group of tiles of one extent, the last of which may be a smaller group."""
+        b, lanes, group = self.b, self.plan.lanes, min(self.plan.group, run.tiles)
+        extent = run.extent * lanes
+        first, last = run.start * lanes, run.start * lanes + extent * run.tiles
+        masks: list[Value | None] = [None] * run.extent
+        if n < last:
+            masks[-1] = b.lane_mask(b.i64(n - (last - lanes)), lanes)
+
+        def each(j: Value) -> None:
+            tiles = b.i64(group)
+            if run.tiles % group:
+                tiles = b.minimum(tiles, b.udiv(b.sub(b.i64(last), j), b.i64(extent)))
+            body(self._panel(j, masks, tiles, first))
+
+        self._each(b.i64(first), b.i64(last), extent * group, each)
+
+    def _panel(self, j: Value, masks: Masks, tiles: Value, first: int = 0, clamp: bool = False) -> _Panel:
+        """Columns of B where they are."""
+        return _Panel(j, first, masks, self.right, j, tiles, clamp)
 
     def _row_runs(self, size: Value) -> list[tuple[Value, Value, tuple[int, ...]]]:
         """Ranges of rows that make up `size`, with the heights of the tiles that cover each."""
@@ -176,29 +198,21 @@ class _Matmul:
 
     # -- tiles and row blocks ---------------------------------------------------------------------------------------
 
-    def _sums(
-        self,
-        i: Value,
-        height: int,
-        panel: _Panel,
-        start: list[Value],
-        k: Value | None = None,
-        first: Value | None = None,
-    ) -> list[Value]:
-        """The accumulators of a tile, row by row, after k steps from `first` on (default: all of them)."""
-        element, lanes = self.arithmetic.element, self.plan.lanes
-        rows = row_walk(self.b, element, self.left, i, height)
-        columns = column_walk(self.b, element, panel.operand, panel.column, len(panel.masks), lanes, panel.first)
-        if first is not None:
-            rows, columns = rows.at(self.b, element, first), columns.at(self.b, element, first)
-        count = k or self.k
+    def _sums(self, i: Value, height: int, panel: _Panel, start: list[Value], steps: _Steps) -> list[Value]:
+        """The accumulators of a tile at the panel's first columns, row by row, after some steps of k."""
+        b, element = self.b, self.arithmetic.element
+        rows = row_walk(b, element, self.left, i, height)
+        columns = column_walk(b, element, panel.operand, panel.column, len(panel.masks), self.plan.lanes, panel.first)
+        if steps.first is not None:
+            rows, columns = rows.at(b, element, steps.first), columns.at(b, element, steps.first)
+        count = steps.count
         unroll = self.plan.unroll if count.literal is not None and count.literal % self.plan.unroll == 0 else 1
-        return emit_tile(self.b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start)
+        return emit_tile(b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start)
 
     def _direct(self, i: Value, height: int, panel: _Panel) -> None:
         """One tile with the epilogue on its registers."""
         width = len(panel.masks)
-        sums = self._sums(i, height, panel, [self.arithmetic.zero] * (height * width))
+        sums = self._sums(i, height, panel, [self.arithmetic.zero] * (height * width), _Steps(None, self.k))
         for r in range(height):
             self._finish(self.b.add(i, self.b.i64(r)), panel, sums[r * width : (r + 1) * width])
 
@@ -224,71 +238,93 @@ class _Matmul:
         """The rows start .. start + size: k in parts, all tiles for each, sums in the buffer; then the epilogue."""
         b, depth = self.b, self.plan.block_depth
         if not depth or (self.k.literal is not None and self.k.literal <= depth):
-            self._block_step(start, size, panel, None, self.k)
+            self._block_steps(start, size, panel, _Steps(None, self.k))
         else:
-            width = len(panel.masks)
-            with b.loop(b.i64(0), size, nonempty=True) as loop:
-                for w in range(width):
-                    b.store(self.arithmetic.zero, self._slot(b.mul(loop.index, b.i64(width)), w))
+            self._clear(size, panel)
+            even = self.k.literal is not None and self.k.literal % depth == 0
             with b.loop(b.i64(0), self.k, depth) as loop:
-                left = b.sub(self.k, loop.index)
-                even = self.k.literal is not None and self.k.literal % depth == 0
-                count = b.i64(depth) if even else b.minimum(left, b.i64(depth))
-                self._block_step(start, size, panel, loop.index, count)
+                count = b.i64(depth) if even else b.minimum(b.sub(self.k, loop.index), b.i64(depth))
+                self._block_steps(start, size, panel, _Steps(loop.index, count))
         if self.plan.swapped:
             self._finish_swapped(start, size, panel)
         else:
             self._finish_block(start, size, panel)
 
-    def _block_step(self, start: Value, size: Value, panel: _Panel, first: Value | None, count: Value) -> None:
-        """All tiles of a block for some steps of k; `first` None: for the only ones."""
+    def _clear(self, size: Value, panel: _Panel) -> None:
+        """Zero sums for a block."""
         b, width = self.b, len(panel.masks)
 
-        def tile(local: Value, height: int) -> None:
-            base = b.mul(local, b.i64(width))
-            slots = [self._slot(base, p) for p in range(height * width)]
-            sums = [self.arithmetic.zero if first is None else b.load(self.arithmetic.vector, s) for s in slots]
-            sums = self._sums(b.add(start, local), height, panel, sums, count, first)
+        def row(local: Value, tile: Value) -> None:
+            for w in range(width):
+                b.store(self.arithmetic.zero, self._slot(tile, local, width, w))
+
+        self._each(b.i64(0), panel.tiles, 1, lambda t: self._each(b.i64(0), size, 1, lambda r: row(r, t)))
+
+    def _block_steps(self, start: Value, size: Value, panel: _Panel, steps: _Steps) -> None:
+        """All tiles of a block for some steps of k."""
+        b, width = self.b, len(panel.masks)
+
+        def tile(t: Value, local: Value, height: int) -> None:
+            slots = [self._slot(t, local, width, p) for p in range(height * width)]
+            sums = [self.arithmetic.zero if steps.first is None else b.load(self.arithmetic.vector, s) for s in slots]
+            column = b.add(panel.column, b.mul(t, b.i64(width * self.plan.lanes)))
+            sums = self._sums(b.add(start, local), height, replace(panel, column=column), sums, steps)
             for value, slot in zip(sums, slots, strict=True):
                 b.store(value, slot)
 
-        for begin, stop, heights in self._row_runs(size):
-            self._rows(begin, stop, heights, tile)
+        def rows(t: Value) -> None:
+            for begin, stop, heights in self._row_runs(size):
+                self._rows(begin, stop, heights, partial(tile, t))
+
+        self._each(b.i64(0), panel.tiles, 1, rows)
 
     def _finish_block(self, start: Value, size: Value, panel: _Panel) -> None:
         """The epilogue of a row block, one row a round."""
         b, width = self.b, len(panel.masks)
-        with b.loop(b.i64(0), size, nonempty=True) as loop:
-            base = b.mul(loop.index, b.i64(width))
-            row = [b.load(self.arithmetic.vector, self._slot(base, w)) for w in range(width)]
-            self._finish(b.add(start, loop.index), panel, row)
+
+        def tile(local: Value, t: Value) -> None:
+            row = [b.load(self.arithmetic.vector, self._slot(t, local, width, w)) for w in range(width)]
+            j = b.add(panel.j, b.mul(t, b.i64(width * self.plan.lanes)))
+            self._finish(b.add(start, local), replace(panel, j=j), row)
+
+        self._each(b.i64(0), size, 1, lambda r: self._each(b.i64(0), panel.tiles, 1, partial(tile, r)))
 
     def _finish_swapped(self, start: Value, size: Value, panel: _Panel) -> None:
         """The epilogue of a block of C', by squares that are transposed: its rows are columns of C."""
         b, lanes = self.b, self.plan.lanes
-        whole = b.sub(size, b.urem(size, b.i64(lanes)))
+        rest = b.urem(size, b.i64(lanes))
+        whole = b.sub(size, rest)
         self._each(b.i64(0), whole, lanes, lambda row: self._squares(start, row, panel, None))
-        rest = b.sub(size, whole)
         if rest.literal != 0:
             self._each(whole, size, lanes, lambda row: self._squares(start, row, panel, b.lane_mask(rest, lanes)))
 
     def _squares(self, start: Value, row: Value, panel: _Panel, mask: Value | None) -> None:
-        """The squares of lanes rows of the buffer, from `row` on."""
+        """The squares of the buffer's rows row .. row + lanes."""
         b, lanes, width = self.b, self.plan.lanes, len(panel.masks)
-        with b.loop(b.i64(0), b.i64(width), nonempty=True) as across:
-            base = b.add(b.mul(row, b.i64(width)), across.index)
-            square = [b.load(self.arithmetic.vector, self._slot(base, r * width)) for r in range(lanes)]
-            chunk = CHUNK_BYTES // natural_alignment(self.arithmetic.element)
-            for c, column in enumerate(transpose(b, square, chunk)):
+        chunk = CHUNK_BYTES // natural_alignment(self.arithmetic.element)
+
+        def square(t: Value, w: Value) -> None:
+            tile = b.add(b.mul(t, b.i64(self.plan.block_rows)), row)
+            base = b.add(b.mul(tile, b.i64(width)), w)
+            rows = [b.load(self.arithmetic.vector, self._vector(base, r * width)) for r in range(lanes)]
+            for c, column in enumerate(transpose(b, rows, chunk)):
                 b.store(column, b.gep(self.arithmetic.vector, self.scratch, b.i64(c)))
-            first = b.add(panel.j, b.mul(across.index, b.i64(lanes)))
+            first = b.add(panel.j, b.mul(b.add(b.mul(t, b.i64(width)), w), b.i64(lanes)))
             count = b.minimum(b.sub(self.n, first), b.i64(lanes))
-            with b.loop(b.i64(0), count, nonempty=True) as loop:
+            with b.loop(b.i64(0), count) as loop:
                 accumulator = b.load(self.arithmetic.vector, b.gep(self.arithmetic.vector, self.scratch, loop.index))
                 self.epilogue(b, b.add(first, loop.index), b.add(start, row), accumulator, mask)
 
-    def _slot(self, base: Value, position: int) -> Value:
-        """Where vector base + position of the buffer is."""
+        self._each(b.i64(0), panel.tiles, 1, lambda t: self._each(b.i64(0), b.i64(width), 1, partial(square, t)))
+
+    def _slot(self, tile: Value, row: Value, width: int, position: int) -> Value:
+        """Where the buffer keeps a vector of a row block: tile by tile, row by row."""
+        b = self.b
+        base = b.mul(b.add(b.mul(tile, b.i64(self.plan.block_rows)), row), b.i64(width))
+        return self._vector(base, position)
+
+    def _vector(self, base: Value, position: int) -> Value:
+        """Vector base + position of the buffer."""
         b = self.b
         buffer = b.gep("i8", self.scratch, b.i64(self.plan.square_bytes))
         return b.gep(self.arithmetic.vector, buffer, b.add(base, b.i64(position)))

@@ -3,59 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment
-from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, integer, panel_offset
+from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, integer, panel_offset
 from graphc.codegen.transpose import transpose
 
 #: Bytes inside which x86 shuffles elements in one cycle.
 CHUNK_BYTES = 16
 
 
-def pack_columns(
-    b: Builder,
-    arithmetic: Arithmetic,
-    k: Value,
-    n: Value,
-    right: Operand,
-    j: Value,
-    first: int,
-    masks: Masks,
-    room: Value,
-) -> Operand:
-    """Copy B(0 .. k, j .. j + panel) to `room` as one panel of len(masks) * lanes columns.
+@dataclass(frozen=True)
+class Columns:
+    """What to pack: `tiles` times so many vectors of columns, from column j on.
 
-    `room` holds k + lanes rows. Lanes that a mask declares dead are copied from anywhere in the operand or are zero.
+    Where `masks` are not None, the last lanes may lie outside the operand; where `clamp`, any column may.
     """
-    panel = len(masks) * arithmetic.lanes
-    if right.layout in ("row", "panel"):
-        live = masks if right.layout == "row" else [None] * len(masks)
-        walk = column_walk(b, arithmetic.element, right, j, len(masks), arithmetic.lanes, first)
-        _copy(b, arithmetic, k, walk, live, room)
-    else:
-        partial = any(mask is not None for mask in masks)
-        with b.loop(b.i64(0), b.i64(panel), arithmetic.lanes) as loop:
-            offsets = _row_offsets(b, arithmetic.lanes, n, right, b.add(j, loop.index), partial)
-            _transpose_rows(b, arithmetic, k, right, offsets, b.gep(arithmetic.element, room, loop.index), panel)
-    return Operand(room, "panel", panel=panel, rows=k)
+
+    j: Value
+    tiles: Value
+    masks: Masks
+    clamp: bool
 
 
-def _copy(b: Builder, arithmetic: Arithmetic, k: Value, walk: Walk, live: Masks, room: Value) -> None:
-    """The panel row by row."""
-    element, lanes = arithmetic.element, arithmetic.lanes
-    with b.loop(b.i64(0), k, 1, [walk.pointer, room]) as loop:
+def pack_columns(
+    b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, room: Value
+) -> Operand:
+    """Copy columns of B to `room` as panels of one tile's width and k + lanes rows.
+
+    Lanes outside the operand are copied from anywhere in it, or are zero.
+    """
+    extent = b.i64(len(columns.masks) * arithmetic.lanes)
+    rows = b.add(k, b.i64(arithmetic.lanes))
+    packed = Operand(room, "panel", panel=len(columns.masks) * arithmetic.lanes, rows=rows)
+    if right.layout == "row":
+        _copy(b, arithmetic, k, right, columns, packed)
+        return packed
+    clamp = columns.clamp or any(mask is not None for mask in columns.masks)
+    with b.loop(b.i64(0), b.mul(columns.tiles, extent), arithmetic.lanes, nonempty=True) as loop:
+        offsets = _row_offsets(b, arithmetic.lanes, n, right, b.add(columns.j, loop.index), clamp)
+        target = b.gep(arithmetic.element, room, panel_offset(b, loop.index, extent, b.mul(rows, extent)))
+        _transpose_rows(b, arithmetic, k, right, offsets, target, packed.panel)
+    return packed
+
+
+def _copy(b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, columns: Columns, packed: Operand) -> None:
+    """Row by row, so that the source is read along its rows."""
+    element, lanes, extent = arithmetic.element, arithmetic.lanes, b.i64(packed.panel)
+    jump = b.mul(integer(packed.rows), extent)
+    start = b.gep(element, right.pointer, columns.j)
+    with b.loop(b.i64(0), k, 1, [start, packed.pointer]) as loop:
         source, target = loop.carried
-        for w, (offset, mask) in enumerate(zip(walk.offsets, live, strict=True)):
-            vector = arithmetic.load(b, b.gep(element, source, offset), mask)
-            b.store(vector, b.gep(element, target, b.i64(w * lanes)))
-        loop.next = [b.gep(element, source, walk.step), b.gep(element, target, b.i64(len(live) * lanes))]
+        with b.loop(b.i64(0), columns.tiles, 1, [source, target], nonempty=True) as across:
+            for w, mask in enumerate(columns.masks):
+                vector = arithmetic.load(b, b.gep(element, across.carried[0], b.i64(w * lanes)), mask)
+                b.store(vector, b.gep(element, across.carried[1], b.i64(w * lanes)))
+            across.next = [b.gep(element, across.carried[0], extent), b.gep(element, across.carried[1], jump)]
+        loop.next = [b.gep(element, source, integer(right.stride)), b.gep(element, target, extent)]
 
 
-def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, partial: bool) -> list[Value]:
-    """Where the stored rows j .. j + lanes start; with `partial`, those from n on stand for row n - 1."""
+def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, clamp: bool) -> list[Value]:
+    """Where the stored rows j .. j + lanes start; with `clamp`, those from n on stand for row n - 1."""
     step = integer(right.stride if right.layout == "transposed" else right.panel)
     rows = [b.add(j, b.i64(r)) for r in range(lanes)]
-    if partial:
+    if clamp:
         last = b.sub(n, b.i64(1))
         return [b.mul(b.minimum(row, last), step) for row in rows]
     first = b.mul(j, step)

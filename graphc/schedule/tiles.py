@@ -34,6 +34,9 @@ LINE_BYTES = 64
 #: The share of a tile's time that loading and storing its sums between blocks of k may take.
 RELOAD_SHARE = 0.02
 
+#: Bytes of a row of B that are packed at once: some cache lines, so that the prefetcher helps.
+GROUP_BYTES = 256
+
 #: Rows whose sums are kept for one epilogue loop: some kilobytes.
 BLOCK_ROWS = 96
 
@@ -77,7 +80,9 @@ class TilePlan:
     width: int
     #: Column panels outermost (so that one panel of B stays in cache); else row tiles outermost.
     columns_outer: bool = True
-    #: Copy each column panel of B to scratch (columns_outer only), contiguous and, if need be, transposed.
+    #: Column tiles that are packed, and run for each block of k, together (more than one with block_rows only).
+    group: int = 1
+    #: Copy each group's columns of B to scratch (columns_outer only), contiguous and, if need be, transposed.
     pack: bool = False
     swapped: bool = False
     #: Rows whose accumulators are kept in scratch until one loop over them runs the epilogue; 0: it runs on the
@@ -106,11 +111,11 @@ class TilePlan:
     @property
     def buffer_bytes(self) -> int:
         """The end of the part of scratch, after the square, where the accumulators of a row block are kept."""
-        return self.square_bytes + align_up(self.block_rows * self.panel * self.itemsize, ALIGN)
+        return self.square_bytes + align_up(self.block_rows * self.group * self.panel * self.itemsize, ALIGN)
 
     def scratch_bytes(self, k: S) -> S:
         """Bytes of scratch (64-aligned), linear in the contracted size K, an int or a symbolic dimension."""
-        row = self.panel * self.itemsize if self.pack else 0
+        row = self.group * self.panel * self.itemsize if self.pack else 0
         return k * row + (self.lanes * row + self.buffer_bytes)
 
     def rows(self, m: int) -> tuple[Run, ...]:
@@ -174,7 +179,9 @@ def plan_matmul(
     long = epilogue_cost * height * width * variants > LONG_EPILOGUE and depth >= 64
     unroll = 4 if k is not None and k % 4 == 0 and k <= 64 and height * width <= 16 else 1
     plan = replace(plan, unroll=unroll, block_depth=block_depth(plan, left, depth, panel))
-    return replace(plan, block_rows=block_rows(plan, m)) if plan.block_depth or long or swapped else plan
+    if not (plan.block_depth or long or swapped):
+        return plan
+    return replace(plan, block_rows=block_rows(plan, m), group=group(plan, n))
 
 
 def worth_swapping(rows: int, cols: int, depth: int) -> bool:
@@ -185,16 +192,25 @@ def worth_swapping(rows: int, cols: int, depth: int) -> bool:
 def block_depth(plan: TilePlan, left: Layout, depth: int, panel: int) -> int:
     """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills half of L1.
 
-    A step reads a row of the panel of B, and of A one element a row of the tile, or a cache line where it is transposed.
-    Blocks do not pay where the panel of B fits in L1 anyway, or where reloading the sums costs more than it saves.
+    A step reads a row of the panel of B, and of A an element a row of the tile, or a cache line if it is transposed.
+    Blocks do not pay where all steps' parts fit in L1, or where reloading the sums costs more than it saves.
     """
-    row = plan.panel * plan.itemsize
-    if depth * row <= L1_BYTES:
+    step = plan.panel * plan.itemsize + (LINE_BYTES if left == "transposed" else plan.height * plan.itemsize)
+    if depth * step <= L1_BYTES:
         return 0
-    most = L1_BYTES // 2 // (row + (LINE_BYTES if left == "transposed" else plan.height * plan.itemsize))
+    most = L1_BYTES // 2 // step
     steps = align_up(-(-depth // -(-depth // most)), max(panel, 16))
     moved = 2 * plan.height * plan.width / LOAD_RATE
     return steps if moved <= RELOAD_SHARE * steps * step_cycles(plan.height, plan.width) else 0
+
+
+def group(plan: TilePlan, cols: int | None) -> int:
+    """Column tiles in a group: about GROUP_BYTES of a row, in equal parts; one where N is symbolic."""
+    if cols is None:
+        return 1
+    tiles = -(-cols // plan.panel)
+    parts = max(1, round(tiles * plan.panel * plan.itemsize / GROUP_BYTES))
+    return max(1, -(-tiles // parts))
 
 
 def block_rows(plan: TilePlan, rows: int | None) -> int:
