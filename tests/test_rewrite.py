@@ -122,10 +122,20 @@ def test_rules_apply_by_class_and_by_kind_and_can_be_skipped() -> None:
     def some(node: Node, op: Op) -> None:
         return None
 
+    x = leaf(Scope())
     rules = RuleSet([anything, some])
-    assert rules.of(Add) == rules.of(Neg) == (anything, some)
-    assert rules.of(Exp) == (anything,)
-    assert RuleSet([anything, some], skip={"some"}).of(Add) == (anything,)
+    assert rules.of(x + x) == rules.of(-x) == (anything, some)
+    assert rules.of(build.exp(x)) == (anything,)
+    assert RuleSet([anything, some], skip={"some"}).of(-x) == (anything,)
+
+
+def test_a_rule_is_only_tried_where_the_operands_ops_fit_its_pattern() -> None:
+    x = leaf(Scope())
+    negated, one = Rule("n", lambda x, y: x + -y, lambda x, y: x - y), Rule("o", lambda x: 1.0 * x, lambda x: x)
+    rules = RuleSet([negated, one])
+    assert rules.of(x + -x) == rules.of(-x + x) == (negated,)
+    assert rules.of(x + x) == rules.of(x * x) == ()
+    assert rules.of(x * 2.0) == rules.of(2.0 * x) == (one,)
 
 
 def test_three_hundred_nodes_take_milliseconds() -> None:

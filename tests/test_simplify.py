@@ -17,7 +17,7 @@ from graphc.ops.base import Elementwise
 from graphc.ops.logic import Cast
 from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
 from graphc.ops.reduction import ReduceMax, ReduceSum
-from graphc.passes.contract import CONTRACTION, contract
+from graphc.passes.contract import CONTRACTION, orient
 from graphc.passes.fold import FOLDING
 from graphc.passes.hoist import HOISTING
 from graphc.passes.movement import MOVEMENT
@@ -133,7 +133,7 @@ def test_structural_rule_fires_and_keeps_values(name: str, make: Callable[[Draw]
     once = rewrite(graph, RuleSet([STRUCTURAL[name]]))
     assert once.outputs[0] is not root, "the rule did not fire"
     assert_same_values(graph, once)
-    assert_same_values(graph, contract(simplify(graph)))
+    assert_same_values(graph, orient(simplify(graph)))
 
 
 def test_every_structural_rule_has_an_example() -> None:
@@ -186,12 +186,12 @@ def test_no_elementwise_work_is_left_on_axes_of_size_one() -> None:
 
 
 def test_a_contraction_only_read_transposed_swaps_its_operands() -> None:
-    root, (x, w) = normal(lambda d: build.transpose(build.dot_general(d(N, 4), d(4, 3), (1,), (0,)), (1, 0)), contract)
+    root, (x, w) = normal(lambda d: build.transpose(build.dot_general(d(N, 4), d(4, 3), (1,), (0,)), (1, 0)), orient)
     assert root is build.dot_general(w, x, (0,), (1,))
     batched = lambda d: build.transpose(  # noqa: E731
         build.dot_general(d(2, N, 4), d(2, 3, 4), (2,), (2,), (0,), (0,)), (0, 2, 1)
     )
-    root, (x, w) = normal(batched, contract)
+    root, (x, w) = normal(batched, orient)
     assert root is build.dot_general(w, x, (2,), (2,), (0,), (0,))
 
 
@@ -199,9 +199,9 @@ def test_a_contraction_with_another_reader_is_not_computed_twice() -> None:
     draw = Draw()
     dot = build.dot_general(draw(N, 4), draw(4, N), (1,), (0,))
     graph = Graph("g", draw.scope, tuple(draw.inputs), (dot + build.transpose(dot, (1, 0)),))
-    assert mnemonics(contract(graph).outputs[0]).count("dot_general") == 1
+    assert mnemonics(orient(graph).outputs[0]).count("dot_general") == 1
     graph = Graph("g", draw.scope, tuple(draw.inputs), (dot, build.transpose(dot, (1, 0))))
-    assert contract(graph).outputs == graph.outputs
+    assert orient(graph).outputs == graph.outputs
 
 
 def test_a_dense_layer_with_one_output_becomes_a_row_reduction_without_reshapes_inside() -> None:
@@ -209,7 +209,7 @@ def test_a_dense_layer_with_one_output_becomes_a_row_reduction_without_reshapes_
         error = build.dot_general(d(N, 13), d(13, 1), (1,), (0,)) - d(N, 1)
         return build.sum_(error * error, (0, 1))
 
-    root, _ = normal(loss, lambda g: contract(simplify(g)))
+    root, _ = normal(loss)
     assert "dot_general" not in mnemonics(root)
     reshaped = [n.inputs[0] for n in Graph("g", root.scope, (), (root,)).nodes() if isinstance(n.op, Reshape)]
     assert all(isinstance(x.op, Input) for x in reshaped), "only arguments are seen under another shape"

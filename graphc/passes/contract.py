@@ -1,4 +1,4 @@
-"""Contractions: transposes move into their dimension numbers; products with a vector become multiply and reduce.
+"""Contractions: transposes move into their dimension numbers, products with a vector become multiply and reduce.
 
 A matmul's register tile is idle where one side has a single row or column, while the reduction kernels stream at the
 speed of memory; so those products leave the contraction form. The order in which terms are added changes with that:
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from graphc.ir import build
 from graphc.ir.graph import Graph, users
@@ -18,8 +17,7 @@ from graphc.ops.contraction import DotGeneral
 from graphc.ops.elementwise import Mul
 from graphc.ops.movement import Transpose, inverse
 from graphc.passes.movement import large_axes, squeeze
-from graphc.passes.rewrite import RuleSet, rewrite, structural
-from graphc.passes.simplify import RULES
+from graphc.passes.rewrite import structural
 
 Axes = tuple[int, ...]
 
@@ -110,10 +108,13 @@ def renumbered(axes: Axes, kept: Sequence[int]) -> Axes:
     return tuple(kept.index(a) for a in axes if a in kept)
 
 
-def absorb_transposes(graph: Graph) -> Graph:
+CONTRACTION = (read_through_transposes, order_contraction, squeeze_contraction, multiply_outer, multiply_and_reduce)
+
+
+def orient(graph: Graph, skip: Collection[str] = ()) -> Graph:
     """Contractions that are only read transposed give the transposed result: their operands change places.
 
-    A contraction with other readers keeps its transpose: computing it twice would cost more.
+    A contraction with other readers keeps its transpose: computing it twice would cost more. There is nothing to skip.
     """
     nodes = graph.nodes()
     readers, roots = users(nodes), set(graph.roots)
@@ -143,17 +144,3 @@ def transposed(dot: Node, transpose: object) -> Node | None:
     if order[batch:] == columns + rows:
         return build.dot_general(rhs, lhs, op.rhs_contract, op.lhs_contract, rhs_batch, lhs_batch)
     return None
-
-
-CONTRACTION = (read_through_transposes, order_contraction, squeeze_contraction, multiply_outer, multiply_and_reduce)
-
-
-@lru_cache
-def contracting_rules(skip: frozenset[str]) -> RuleSet:
-    """The rules of contractions, with those that simplify what they leave."""
-    return RuleSet((*RULES, *CONTRACTION), skip)
-
-
-def contract(graph: Graph, skip: Collection[str] = ()) -> Graph:
-    """The graph with every contraction in the form that code generation is best at; `skip` names rules to leave out."""
-    return rewrite(absorb_transposes(graph), contracting_rules(frozenset(skip)))

@@ -12,8 +12,8 @@ from graphc import config
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.text import print_graph, segments
-from graphc.ir.verify import verify as verify_graph
-from graphc.passes.contract import contract
+from graphc.ir.verify import verify
+from graphc.passes.contract import orient
 from graphc.passes.simplify import simplify
 
 
@@ -33,10 +33,10 @@ class Pass:
 PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", simplify),
     Pass(
-        "contract",
-        contract,
+        "orient",
+        orient,
         after=("simplify",),
-        reason="only once transposes are merged do those that are left stand next to their contractions",
+        reason="a transpose is absorbed for good only where no contraction reads through it",
     ),
 )
 
@@ -72,8 +72,9 @@ def optimise(
             continue
         start = time.perf_counter()
         try:
-            graph = this.run(graph, skipped)
-            verify_graph(graph)
+            before, graph = graph, this.run(graph, skipped)
+            if graph != before:
+                verify(graph)
         except Exception as error:
             where = f"; its input is {previous}" if previous else "; set GRAPHC_DUMP to a directory to see its input"
             raise InternalError(f"pass {this.name} on entry {graph.name}: {error}{where}") from error

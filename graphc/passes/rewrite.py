@@ -65,12 +65,16 @@ class Pattern:
         """Whether the node is an instance; what the wildcards stand for is added to `bound`."""
         raise NotImplementedError
 
+    def admits(self, op: type[Op]) -> bool:
+        """Whether a node of this op class can be an instance."""
+        raise NotImplementedError
+
     def variants(self) -> list[Pattern]:
         """The pattern with the operands of commutative ops in either order."""
         return [self]
 
 
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True)
 class Wildcard(Pattern):
     """Any node; the same one wherever the name stands."""
 
@@ -78,6 +82,9 @@ class Wildcard(Pattern):
 
     def match(self, node: Node, bound: Bindings) -> bool:
         return bound.setdefault(self.name, node) is node
+
+    def admits(self, op: type[Op]) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,9 @@ class ConstantWildcard(Pattern):
         value = uniform_value(node)
         return value is not None and bound.setdefault(self.name, value) == value
 
+    def admits(self, op: type[Op]) -> bool:
+        return op in (Constant, Broadcast)
+
 
 @dataclass(frozen=True)
 class Literal(Pattern):
@@ -100,6 +110,9 @@ class Literal(Pattern):
     def match(self, node: Node, bound: Bindings) -> bool:
         data = uniform_data(node)
         return data is not None and data == literal_data(self.value, node.type.dtype)
+
+    def admits(self, op: type[Op]) -> bool:
+        return op in (Constant, Broadcast)
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,9 @@ class Application(Pattern):
         if type(node.op) is not type(self.op) or node.op != self.op:
             return False
         return all(operand.match(value, bound) for operand, value in zip(self.operands, node.inputs, strict=True))
+
+    def admits(self, op: type[Op]) -> bool:
+        return op is type(self.op)
 
     def variants(self) -> list[Pattern]:
         orders = [self.operands, self.operands[::-1]] if type(self.op) in COMMUTATIVE else [self.operands]
@@ -169,12 +185,11 @@ def function(op: Op) -> Callable[..., Any]:
 
 
 class Rewriter(Protocol):
-    """What the driver applies: `None` means that the node is no instance."""
+    """What the driver applies. A call gives None where the node is no instance; `admits` tells for op classes alone."""
 
     @property
     def name(self) -> str: ...
-    @property
-    def ops(self) -> tuple[type[Op], ...]: ...
+    def admits(self, op: type[Op], operands: Sequence[type[Op]]) -> bool: ...
     def __call__(self, node: Node) -> Node | None: ...
 
 
@@ -207,18 +222,19 @@ class Rule:
         variants = self.left(*wildcards).variants()
         return tuple(v for v in variants if isinstance(v, Application))
 
-    @property
-    def ops(self) -> tuple[type[Op], ...]:
-        return (type(self.patterns[0].op),)
+    def admits(self, op: type[Op], operands: Sequence[type[Op]]) -> bool:
+        return any(
+            p.admits(op) and all(q.admits(x) for q, x in zip(p.operands, operands, strict=True)) for p in self.patterns
+        )
 
     def __call__(self, node: Node) -> Node | None:
         for candidate in self.patterns:
             bound: Bindings = {}
-            if candidate.match(node, bound) and self.admits(bound):
+            if candidate.match(node, bound) and self.holds_for(bound):
                 return as_node(self.right(*(bound[p] for p in self.parameters)), node)
         return None
 
-    def admits(self, bound: Bindings) -> bool:
+    def holds_for(self, bound: Bindings) -> bool:
         """Whether what the wildcards met is of the kind and the values the rule holds for."""
         first = bound[self.parameters[0]]
         if isinstance(first, Node) and first.type.dtype.kind not in self.kinds:
@@ -237,6 +253,9 @@ class Structural:
     def name(self) -> str:
         return self.function.__name__
 
+    def admits(self, op: type[Op], operands: Sequence[type[Op]]) -> bool:
+        return issubclass(op, self.ops)
+
     def __call__(self, node: Node) -> Node | None:
         return self.function(node, node.op)
 
@@ -250,22 +269,24 @@ def structural(*ops: type[AnyOp]) -> Callable[[Callable[[Node, AnyOp], Node | No
 
 
 class RuleSet:
-    """Rules indexed by the class of the op at the root; `skip` names rules to leave out."""
+    """Rules indexed by the op classes of a node and its operands; `skip` names rules to leave out."""
 
     def __init__(self, rules: Iterable[Rewriter], skip: Collection[str] = ()):
         self.rules: tuple[Rewriter, ...] = tuple(r for r in rules if r.name not in skip)
-        self._by_class: dict[type[Op], tuple[Rewriter, ...]] = {}
+        self._by_classes: dict[tuple[type[Op], ...], tuple[Rewriter, ...]] = {}
 
-    def of(self, op: type[Op]) -> tuple[Rewriter, ...]:
-        """The rules whose root is this class or one of its kinds, in order."""
-        found = self._by_class.get(op)
+    def of(self, node: Node) -> tuple[Rewriter, ...]:
+        """The rules that a node of its op, over operands of their ops, may be an instance of, in order."""
+        classes = (type(node.op), *[type(x.op) for x in node.inputs])
+        found = self._by_classes.get(classes)
         if found is None:
-            found = self._by_class[op] = tuple(r for r in self.rules if issubclass(op, r.ops))
+            found = tuple(r for r in self.rules if r.admits(classes[0], classes[1:]))
+            self._by_classes[classes] = found
         return found
 
     def step(self, node: Node) -> Node:
         """The first replacement that a rule makes, else the node; raises `InternalError` where the type changes."""
-        for rule in self.of(type(node.op)):
+        for rule in self.of(node):
             replacement = rule(node)
             if replacement is None or replacement is node:
                 continue

@@ -15,6 +15,7 @@ from graphc.ir.node import Node
 from graphc.ir.types import DType
 from graphc.ops.elementwise import Abs, Max, Min, Neg, Pow, StopGradient
 from graphc.ops.logic import And, Cast, Eq, Ne, Not, Or, Select
+from graphc.passes.contract import CONTRACTION
 from graphc.passes.fold import FOLDING
 from graphc.passes.hoist import HOISTING
 from graphc.passes.movement import MOVEMENT
@@ -130,7 +131,7 @@ def merge_casts(node: Node, op: Cast) -> Node | None:
 
 CASTS = (drop_cast, merge_casts)
 
-RULES = (*FOLDING, *ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *HOISTING)
+RULES = (*FOLDING, *ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *HOISTING, *CONTRACTION)
 
 
 @lru_cache
