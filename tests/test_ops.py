@@ -59,7 +59,9 @@ def test_pull_names_the_place_an_element_comes_from(case: Case) -> None:
 
 
 SPECIAL: dict[str, tuple[Any, ...]] = {
-    "float": (0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, -3e38, 88.9, -104.0),
+    "float": (
+        0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, -3e38, 88.9, -104.0
+    ),
     "int": (0, 1, -1, 2, -7, 31, 32, 63, 64),
     "uint": (0, 1, 2, 7, 31, 32, 64, 200),
     "bool": (True, False),
@@ -194,7 +196,7 @@ def test_meaning_at_special_values(op: Op, operands: tuple[Any, ...], expected: 
         (ops.Concat(0), (), ShapeError, "at least one"),
         (ops.ReduceSum((1, 0)), (f32[2, 3],), ShapeError, "not sorted"),
         (ops.ReduceSum((2,)), (f32[2, 3],), ShapeError, "do not fit"),
-        (ops.DotGeneral((1,), (0,)), (f32[N, 784], f32[128, 10]), ShapeError, r"inner dimensions differ \(784 != 128\)"),
+        (ops.DotGeneral((1,), (0,)), (f32[N, 784], f32[128, 10]), ShapeError, r"differ \(784 != 128\)"),
         (ops.Gather(0), (f32[3], f32[2]), DTypeError, "not defined on f32"),
         (ops.Gather(1, 1), (f32[3, 4], i32[2, 2]), ShapeError, "the first 1 axes"),
         (ops.ScatterAdd(0), (f32[3], i32[2], f32[3]), ShapeError, "the updates are"),
