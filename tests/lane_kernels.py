@@ -14,7 +14,7 @@ from graphc.codegen.lanes import Lanes
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.runtime.targets import V2, V3, V4, Target, cpu_flags, x86
 
-DTYPES = {
+DTYPES: dict[str, Any] = {
     "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u8": np.uint8, "u32": np.uint32,
     "u64": np.uint64, "bool": np.bool_,
 }  # fmt: skip

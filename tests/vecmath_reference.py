@@ -16,6 +16,11 @@ FUNCTIONS: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
+def patterns(start: int, stop: int, stride: int) -> Floats:
+    """Every stride-th float32 bit pattern of a range."""
+    return np.arange(start, stop, stride).astype(np.uint32).view(np.float32)
+
+
 def domain(name: str, count: int, seed: int = 0) -> Floats:
     """f64 arguments: over the function's range, about 0, and of every magnitude."""
     rng = np.random.default_rng(seed)
@@ -28,7 +33,7 @@ def domain(name: str, count: int, seed: int = 0) -> Floats:
 def reference(name: str, x: Floats) -> Floats:
     """The function in float64 for float32 arguments, in long double (64 bits of mantissa) for float64 ones."""
     with np.errstate(all="ignore"):
-        wide = x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
+        wide: Any = x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
         if name == "sigmoid":
             t = np.exp(-np.abs(wide))
             return np.asarray(np.where(wide < 0, t, 1) / (1 + t))

@@ -120,7 +120,7 @@ def nearest(e: Lanes, direction: str, x: Value) -> Value:
 
 
 def saturate(e: Lanes, x: Value, to: Lanes) -> Value:
-    """A float's integer part in the range of an integer dtype; NaN gives 0. (llvm.fptosi.sat falls apart into lanes.)"""
+    """A float's integer part in the range of an integer dtype; NaN gives 0 (llvm.fptosi.sat would scalarise)."""
     low, high = (-(2 ** (to.bits - 1)), 2 ** (to.bits - 1)) if to.signed else (0, 2**to.bits)
     precision = 24 if e.dtype == "f32" else 53
     below = high - max(1, high >> precision)
