@@ -33,6 +33,7 @@ class Artifact:
             raise BuildError(f"{path} can't be loaded", help=str(error)) from None
         weakref.finalize(self, _ctypes.dlclose, self.library._handle).atexit = False
         self.path = path
+        self._functions: dict[str, Function] = {}
         text = self.function(f"{prefix}_signature", (), ctypes.c_char_p)()
         self.signature = Signature.from_json(text)
         self._error = self.function(f"{prefix}_error", (ctypes.c_int,), ctypes.c_char_p)
@@ -42,12 +43,14 @@ class Artifact:
 
     def function(self, name: str, arguments: Sequence[Any], result: Any = I32) -> Function:
         """A function of the file, with its C types; calls release the GIL."""
-        try:
-            function = self.library[name]
-        except AttributeError:
-            raise BuildError(f"{self.library._name} lacks the function {name}") from None
-        function.argtypes, function.restype = list(arguments), result
-        return function
+        if name not in self._functions:
+            try:
+                function = self.library[name]
+            except AttributeError:
+                raise BuildError(f"{self.library._name} lacks the function {name}") from None
+            function.argtypes, function.restype = list(arguments), result
+            self._functions[name] = function
+        return self._functions[name]
 
     def entry(self, entry: Entry) -> Function:
         """state, workspace, its size, dimensions, inputs, outputs -> status."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from graphc.errors import ArgumentError, ShapeError
 from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
 from graphc.runtime.dims import symbols_of
+from graphc.runtime.fast import SHORT_SECONDS, Fast, install
 from graphc.runtime.memory import address_of
 from graphc.runtime.results import Results, apart, results_for
 from graphc.runtime.signature import Entry
@@ -57,11 +57,15 @@ class Call:
 class BoundEntry:
     """An entry point over one state. It keeps the code and the state alive."""
 
+    __slots__ = ("_address", "_artifact", "_fast", "_function", "_workspace_bytes", "cast", "entry", "state")
+
     def __init__(self, entry: Entry, state: State, cast: Cast = None):
         self.entry, self.state, self.cast = entry, state, cast
         self._artifact: Artifact = state.artifact
         self._function = self._artifact.entry(entry)
         self._workspace_bytes = self._artifact.workspace(entry)
+        self._fast = Fast(state.signature, entry, state.cell, self._function, self._workspace_bytes)
+        self._address = self._fast.address
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{i.name}: {type_text(i.dtype, i.shape)}" for i in self.entry.inputs)
@@ -74,9 +78,19 @@ class BoundEntry:
         `out` has the structure of the outputs: arrays to write into, None where one is to be made. Returns the
         outputs, rank 0 as NumPy scalars.
         """
+        return self._call(*args, out=out, **kwargs)
+
+    def _call(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """`__call__` in Python. Where that is the trampoline, it takes short calls and leaves the others to this."""
         call = self._prepare(args, kwargs, out)
+        need = self._need(call.symbols)
         with self._alone():
-            self._enter(self._function, call, self._need(call.symbols), self._dims(call.symbols))
+            start = time.perf_counter()
+            self._enter(self._function, call, need, self._dims(call.symbols))
+            seconds = time.perf_counter() - start
+        if seconds < SHORT_SECONDS and self._fast.eligible and trampoline_installed(self):
+            self.state.reserve(need)
+            self._fast.allow(sum(a.size for a in call.inputs))
         return call.results.tree()
 
     def repeat(self, n: int, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -90,7 +104,7 @@ class BoundEntry:
             while done < n:
                 count = min(count, n - done)
                 start = time.perf_counter()
-                self._enter(self._repeat, call, need, dims, (count,))
+                self._enter(self._artifact.repeat(self.entry), call, need, dims, (count,))
                 done += count
                 count = next_count(count, time.perf_counter() - start)
         return call.results.tree()
@@ -113,14 +127,14 @@ class BoundEntry:
         if fault is not None:
             raise fault
         dims = [call.symbols[s] for s in epoch_symbols(self.entry)]
-        need = self._checked(self._epoch_workspace_bytes(*dims, rows, batch_size), call.symbols)
+        need = self._checked(self._artifact.epoch_workspace(self.entry)(*dims, rows, batch_size), call.symbols)
         chunk = max(1, EPOCH_CHUNK // (self.state.signature.state_bytes + ROW_OVERHEAD) // batch_size)
         means = Means(call.results, rows)
         with self._alone():
             seed = self._seed(shuffle)
             for first in range(0, batches, chunk):
                 count = min(chunk, batches - first)
-                self._enter(self._epoch, call, need, dims, (rows, batch_size, seed, first, count))
+                self._enter(self._artifact.epoch(self.entry), call, need, dims, (rows, batch_size, seed, first, count))
                 means.add(min(rows, (first + count) * batch_size) - first * batch_size)
             if shuffle is True:
                 counter = self.state.read(self.state.variable(EPOCH_COUNTER))
@@ -145,18 +159,6 @@ class BoundEntry:
         return whole.results.tree()
 
     # -- parts of a call --------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _repeat(self) -> Function:
-        return self._artifact.repeat(self.entry)
-
-    @cached_property
-    def _epoch(self) -> Function:
-        return self._artifact.epoch(self.entry)
-
-    @cached_property
-    def _epoch_workspace_bytes(self) -> Function:
-        return self._artifact.epoch_workspace(self.entry)
 
     def _require(self, loop: str, there: bool) -> None:
         """The file has this loop of the entry."""
@@ -216,6 +218,19 @@ class BoundEntry:
         status = function(self.state.address, workspace, size, *dims, *pointers, *tail)
         if status:
             raise status_error(status, self._artifact.error(status), self.entry, call.inputs, call.symbols)
+
+
+class Trampoline:
+    """Whether `BoundEntry.__call__` is machine code; None until the first call has tried to make it so."""
+
+    installed: bool | None = None
+
+
+def trampoline_installed(sample: BoundEntry) -> bool:
+    """Whether `__call__` is the trampoline, after trying once a process to make it so."""
+    if Trampoline.installed is None:
+        Trampoline.installed = install(BoundEntry, sample, sample._address)
+    return Trampoline.installed
 
 
 class Means:

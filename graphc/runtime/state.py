@@ -67,6 +67,12 @@ class State(Mapping[str, Array]):
         if status:
             raise InternalError(f"init failed: {self.artifact.error(status)}")
 
+    def reserve(self, size: int) -> None:
+        """Workspace for calls on the fast path, which hold the GIL, so that one serves all threads and entries."""
+        if size > self.cell.workspace_bytes or not self.cell.workspace:
+            self._fast_workspace = aligned_bytes(max(size, 1))
+            self.cell.workspace, self.cell.workspace_bytes = address_of(self._fast_workspace), max(size, 1)
+
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Array:

@@ -1,0 +1,461 @@
+"""The trampoline: `__call__` of every bound entry as machine code, generic over entries.
+
+`graphc_call(self, args, nargs, kwnames)` follows CPython's METH_FASTCALL | METH_KEYWORDS. The first slot of `self`
+holds the address of a `Descriptor` (graphc/runtime/fast.py). The call runs here if every argument is a NumPy array that
+can be used as it is; otherwise, before anything has changed, it is handed to the method `_call`.
+
+The GIL is held throughout. Between the check that no thread writes the state and the end of the entry's code nothing
+calls into Python, so that no other thread can come in between.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+
+from graphc.codegen.link import link_shared
+from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.object import emit_object
+from graphc.runtime import fast
+from graphc.runtime.targets import Target, native
+
+NULL = Value("ptr", "null")
+MAX_WORDS = 3 + fast.MAX_SYMBOLS + 2 * fast.MAX_VALUES
+FLAGS_IN = fast.C_CONTIGUOUS | fast.ALIGNED
+FLAGS_OUT = FLAGS_IN | fast.WRITEABLE
+
+
+def trampoline_object() -> bytes:
+    """The shared object that exports `graphc_call`, for any CPU of this machine's architecture: it has no vectors."""
+    host = native()
+    target = Target("baseline", host.triple, (), 16, 16, False)
+    return link_shared(emit_object(trampoline_text(target), target), ["graphc_call"], "")
+
+
+def trampoline_text(target: Target) -> str:
+    """The LLVM module of the trampoline."""
+    module = Module(target.triple, target.feature_text)
+    Trampoline(module)
+    return module.text()
+
+
+class Trampoline:
+    """The function under construction: its blocks in order, and the stack memory they share."""
+
+    def __init__(self, module: Module):
+        parameters = [("ptr", "self"), ("ptr", "args"), ("i64", "nargs"), ("ptr", "kwnames")]
+        self.b = b = Builder(module, "graphc_call", parameters, "ptr", linkage="")
+        self.self_, self.args, self.nargs, self.kwnames = b.arguments
+        self.words = self.stack(MAX_WORDS)
+        self.symbols = self.stack(fast.MAX_SYMBOLS)
+        self.ends = self.stack(2 * fast.MAX_VALUES)
+        self.scratch = self.stack(fast.MAX_VALUES)
+        self.objects = self.stack(fast.MAX_VALUES)
+        self.axes = self.stack(fast.MAX_RANK)
+        self.descriptor = b.load("ptr", self.at(b.load("ptr", self.at(self.self_, fast.FIRST_SLOT)), fast.BYTES_DATA))
+        self.n_inputs, self.n_outputs = self.of("n_inputs"), self.of("n_outputs")
+        self.n_symbols, self.kind = self.of("n_symbols"), self.of("kind")
+        self.cell = self.pointer(self.of("cell"))
+        self.first_input = b.add(b.i64(3), self.n_symbols)
+        self.first_output = b.add(self.first_input, self.n_inputs)
+        self.clear()
+        self.given = self.read_keywords()
+        self.read_inputs()
+        self.check_symbols()
+        self.make_outputs()
+        self.enter()
+        self.give_back()
+        self.hand_over()
+
+    # -- shorthand --------------------------------------------------------------------------------------------------
+
+    def stack(self, words: int) -> Value:
+        """Stack memory of so many 64-bit words."""
+        return self.b.emit("ptr", f"alloca [{words} x i64], align 8")
+
+    def at(self, pointer: Value, offset: int) -> Value:
+        """The address some bytes further."""
+        return self.b.gep("i8", pointer, self.b.i64(offset))
+
+    def pointer(self, word: Value) -> Value:
+        """A 64-bit word as an address."""
+        return self.b.cast("inttoptr", word, "ptr")
+
+    def word(self, pointer: Value) -> Value:
+        """An address as a 64-bit word."""
+        return self.b.cast("ptrtoint", pointer, "i64")
+
+    def field(self, pointer: Value, structure: type[ctypes.Structure], name: str) -> Value:
+        """A field of a structure."""
+        return self.b.load("i64", self.at(pointer, getattr(structure, name).offset))
+
+    def of(self, name: str) -> Value:
+        """A field of the descriptor."""
+        return self.field(self.descriptor, fast.Descriptor, name)
+
+    def element(self, array: Value, index: Value) -> Value:
+        """The address of an element of an array of words."""
+        return self.b.gep("i64", array, index)
+
+    def item(self, array: Value, structure: type[ctypes.Structure], index: Value) -> Value:
+        """The address of an element of an array of structures."""
+        return self.b.gep("i8", array, self.b.mul(index, self.b.i64(ctypes.sizeof(structure))))
+
+    def table(self, name: str) -> Value:
+        """An entry of the table of functions and objects."""
+        table = self.pointer(self.of("table"))
+        return self.b.load("ptr", self.element(table, self.b.i64(fast.TABLE.index(name))))
+
+    def call(self, name: str, returns: str, *arguments: Value) -> Value:
+        """Call a function of the table."""
+        text = f"call {returns} {self.table(name).name}({', '.join(map(str, arguments))})"
+        if returns == "void":
+            self.b.line(text)
+            return Value("void", "")
+        return self.b.emit(returns, text)
+
+    def unless(self, condition: Value, target: str) -> None:
+        """Go on where the condition holds, to the target where it does not."""
+        following = self.b.fresh("so")
+        self.b.branch_if(condition, following, target)
+        self.b.label(following)
+
+    def same(self, x: Value, y: Value) -> Value:
+        """x = y."""
+        return self.b.icmp("eq", x, y)
+
+    def load_type(self, type_: str, obj: Value, offset: int) -> Value:
+        """A narrow field of an object, widened."""
+        return self.b.cast("zext", self.b.load(type_, self.at(obj, offset)), "i64")
+
+    # -- arguments --------------------------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """No symbol has a value, no result exists, nothing is to be released."""
+        b = self.b
+        for array, count, start in ((self.symbols, fast.MAX_SYMBOLS, -1), (self.objects, fast.MAX_VALUES, 0)):
+            for i in range(count):
+                b.store(b.i64(start), self.element(array, b.i64(i)))
+
+    def read_keywords(self) -> Value:
+        """The number of positional arguments is right; the value of `out`, if that is the only keyword, or null."""
+        b = self.b
+        self.unless(self.same(self.nargs, self.n_inputs), "slow")
+        keywords, plain = b.fresh("keywords"), b.fresh("plain")
+        before = b.block
+        b.branch_if(self.same(self.kwnames, NULL), plain, keywords)
+        b.label(keywords)
+        size = b.load("i64", self.at(self.kwnames, fast.OBJECT_SIZE))
+        self.unless(self.same(size, b.i64(1)), "slow")
+        name = b.load("ptr", self.at(self.kwnames, fast.TUPLE_ITEMS))
+        self.unless(self.same(name, self.table("name of out")), "slow")
+        value = b.load("ptr", b.gep("ptr", self.args, self.nargs))
+        self.check_out_structure(value)
+        after = b.block
+        b.branch(plain)
+        b.label(plain)
+        return b.phi("ptr", [(NULL, before), (value, after)])
+
+    def check_out_structure(self, out: Value) -> None:
+        """`out` is for a leaf, or a dict of as many items as there are results."""
+        b = self.b
+        leaf, dict_, good = b.fresh("leaf"), b.fresh("dict"), b.fresh("good")
+        b.branch_if(self.same(self.kind, b.i64(fast.LEAF)), good, leaf)
+        b.label(leaf)
+        self.unless(self.same(self.kind, b.i64(fast.DICT)), "slow")
+        type_ = b.load("ptr", self.at(out, fast.OBJECT_TYPE))
+        b.branch_if(self.same(type_, self.table("dict")), dict_, "slow")
+        b.label(dict_)
+        self.unless(self.same(self.call("PyDict_Size", "i64", out), self.n_outputs), "slow")
+        b.branch(good)
+        b.label(good)
+
+    def check_array(self, obj: Value, value: Value, flags: int, target: str) -> Value:
+        """The object is an array of the value's type and rank that can be used as it is; returns its data."""
+        b = self.b
+        self.unless(self.same(b.load("ptr", self.at(obj, fast.OBJECT_TYPE)), self.table("ndarray")), target)
+        rank = self.load_type("i32", obj, fast.ARRAY_RANK)
+        self.unless(self.same(rank, self.field(value, fast.Value, "rank")), target)
+        has = b.binary("and", self.load_type("i32", obj, fast.ARRAY_FLAGS), b.i64(flags))
+        self.unless(self.same(has, b.i64(flags)), target)
+        descr = b.load("ptr", self.at(obj, fast.ARRAY_DESCR))
+        number = self.load_type("i32", descr, fast.DESCR_TYPE_NUM)
+        first = self.same(number, self.field(value, fast.Value, "type_num"))
+        second = self.same(number, self.field(value, fast.Value, "twin"))
+        self.unless(b.binary("or", first, second), target)
+        order = self.load_type("i8", descr, fast.DESCR_BYTEORDER)
+        self.unless(b.icmp("ne", order, b.i64(ord(">"))), target)
+        return b.load("i64", self.at(obj, fast.ARRAY_DATA))
+
+    def read_inputs(self) -> None:
+        """Every argument's data and end; the symbols from the axes; the call is known to be short."""
+        b = self.b
+        inputs = self.pointer(self.of("inputs"))
+        with b.loop(b.i64(0), self.n_inputs, carried=[b.i64(0)]) as loop:
+            obj = b.load("ptr", b.gep("ptr", self.args, loop.index))
+            value = self.item(inputs, fast.Value, loop.index)
+            data = self.check_array(obj, value, FLAGS_IN, "slow")
+            elements = self.read_axes(obj, value)
+            size = b.mul(elements, self.field(value, fast.Value, "itemsize"))
+            self.keep_place(b.add(self.first_input, loop.index), loop.index, data, size, "slow")
+            loop.next = [b.add(loop.carried[0], elements)]
+        self.unless(b.icmp("slt", loop.results[0], self.of("limit")), "slow")
+
+    def read_axes(self, obj: Value, value: Value) -> Value:
+        """Constant axes are right, symbols agree; returns the number of elements."""
+        b = self.b
+        axes = self.pointer(self.field(value, fast.Value, "axes"))
+        dims = b.load("ptr", self.at(obj, fast.ARRAY_DIMS))
+        with b.loop(b.i64(0), self.field(value, fast.Value, "rank"), carried=[b.i64(1)]) as loop:
+            axis, size = self.item(axes, fast.Axis, loop.index), b.load("i64", self.element(dims, loop.index))
+            symbol = self.field(axis, fast.Axis, "symbol")
+            constant, named, done = b.fresh("constant"), b.fresh("named"), b.fresh("axis")
+            b.branch_if(b.icmp("slt", symbol, b.i64(0)), constant, named)
+            b.label(constant)
+            b.branch_if(self.same(size, self.field(axis, fast.Axis, "size")), done, "slow")
+            b.label(named)
+            place = self.element(self.symbols, symbol)
+            known = b.load("i64", place)
+            b.store(size, place)
+            fits = b.binary("or", self.same(known, b.i64(-1)), self.same(known, size))
+            b.branch_if(fits, done, "slow")
+            b.label(done)
+            loop.next = [b.mul(loop.carried[0], size)]
+        return loop.results[0]
+
+    def keep_place(self, word: Value, place: Value, data: Value, size: Value, target: str) -> None:
+        """Remember where an array lies; it does not touch the state."""
+        b = self.b
+        end = b.add(data, size)
+        before = b.icmp("ule", end, self.field(self.cell, fast.Cell, "state"))
+        after = b.icmp("uge", data, self.field(self.cell, fast.Cell, "state_end"))
+        self.unless(b.binary("or", before, after), target)
+        b.store(data, self.element(self.words, word))
+        b.store(end, self.element(self.ends, place))
+
+    def check_symbols(self) -> None:
+        """Every symbol has a value in its range; they become arguments."""
+        b = self.b
+        ranges = self.pointer(self.of("ranges"))
+        with b.loop(b.i64(0), self.n_symbols) as loop:
+            value = b.load("i64", self.element(self.symbols, loop.index))
+            limits = self.item(ranges, fast.Range, loop.index)
+            self.unless(b.icmp("sge", value, b.i64(0)), "slow")
+            self.unless(b.icmp("sge", value, self.field(limits, fast.Range, "min")), "slow")
+            self.unless(b.icmp("sle", value, self.field(limits, fast.Range, "max")), "slow")
+            multiple = self.field(limits, fast.Range, "multiple_of")
+            one, other, good = self.same(multiple, b.i64(1)), b.fresh("multiple"), b.fresh("good")
+            b.branch_if(one, good, other)
+            b.label(other)
+            b.branch_if(self.same(b.urem(value, multiple), b.i64(0)), good, "slow")
+            b.label(good)
+            b.store(value, self.element(self.words, b.add(b.i64(3), loop.index)))
+
+    # -- results ----------------------------------------------------------------------------------------------------
+
+    def make_outputs(self) -> None:
+        """Somewhere to write every result: the caller's array, a word on the stack for rank 0, a new array."""
+        b = self.b
+        outputs, has_out = self.pointer(self.of("outputs")), b.icmp("ne", self.given, NULL)
+        with b.loop(b.i64(0), self.n_outputs) as loop:
+            value = self.item(outputs, fast.Value, loop.index)
+            rank, word = self.field(value, fast.Value, "rank"), b.add(self.first_output, loop.index)
+            size = self.write_axes(value, rank)
+            given, own, scalar, array, done = (b.fresh(n) for n in ("given", "own", "scalar", "array", "output"))
+            b.branch_if(has_out, given, own)
+            b.label(given)
+            self.use_given(loop.index, value, word, size)
+            b.branch(done)
+            b.label(own)
+            b.branch_if(self.same(rank, b.i64(0)), scalar, array)
+            b.label(scalar)
+            b.store(self.word(self.element(self.scratch, loop.index)), self.element(self.words, word))
+            b.branch(done)
+            b.label(array)
+            descr = self.pointer(self.field(value, fast.Value, "descr"))
+            self.call("Py_IncRef", "void", descr)
+            narrow = b.cast("trunc", rank, "i32")
+            made = self.call("PyArray_Empty", "ptr", narrow, self.axes, descr, Value("i32", "0"))
+            self.unless(b.icmp("ne", made, NULL), "fail")
+            b.store(made, self.element(self.objects, loop.index))
+            b.store(b.load("i64", self.at(made, fast.ARRAY_DATA)), self.element(self.words, word))
+            b.branch(done)
+            b.label(done)
+
+    def write_axes(self, value: Value, rank: Value) -> Value:
+        """A result's shape into `axes`; returns its size in bytes."""
+        b = self.b
+        axes = self.pointer(self.field(value, fast.Value, "axes"))
+        with b.loop(b.i64(0), rank, carried=[self.field(value, fast.Value, "itemsize")]) as loop:
+            axis = self.item(axes, fast.Axis, loop.index)
+            symbol = self.field(axis, fast.Axis, "symbol")
+            constant = b.icmp("slt", symbol, b.i64(0))
+            at_symbol = self.element(self.symbols, b.maximum(symbol, b.i64(0)))
+            source = b.select(constant, self.at(axis, fast.Axis.size.offset), at_symbol)
+            size = b.load("i64", source)
+            b.store(size, self.element(self.axes, loop.index))
+            loop.next = [b.mul(loop.carried[0], size)]
+        return loop.results[0]
+
+    def use_given(self, index: Value, value: Value, word: Value, size: Value) -> None:
+        """The caller's array is what the code writes, and lies apart from all other arrays."""
+        b = self.b
+        obj = self.given_leaf(index)
+        data = self.check_array(obj, value, FLAGS_OUT, "undo")
+        dims = b.load("ptr", self.at(obj, fast.ARRAY_DIMS))
+        with b.loop(b.i64(0), self.field(value, fast.Value, "rank")) as loop:
+            wanted = b.load("i64", self.element(self.axes, loop.index))
+            self.unless(self.same(b.load("i64", self.element(dims, loop.index)), wanted), "undo")
+        place = b.add(self.n_inputs, index)
+        self.keep_place(word, place, data, size, "undo")
+        end = b.load("i64", self.element(self.ends, place))
+        with b.loop(b.i64(0), place) as loop:
+            other = b.load("i64", self.element(self.words, b.add(self.first_input, loop.index)))
+            before = b.icmp("ule", end, other)
+            after = b.icmp("uge", data, b.load("i64", self.element(self.ends, loop.index)))
+            self.unless(b.binary("or", before, after), "undo")
+        self.call("Py_IncRef", "void", obj)
+        b.store(obj, self.element(self.objects, index))
+
+    def given_leaf(self, index: Value) -> Value:
+        """The caller's array for a result (borrowed)."""
+        b = self.b
+        item, leaf = b.fresh("item"), b.fresh("whole")
+        before = b.block
+        b.branch_if(self.same(self.kind, b.i64(fast.LEAF)), leaf, item)
+        b.label(item)
+        order = self.pointer(self.of("order"))
+        with b.loop(b.i64(0), self.n_outputs, carried=[NULL]) as loop:
+            here = self.same(b.load("i64", self.element(order, loop.index)), index)
+            key = b.load("ptr", self.element(self.pointer(self.of("keys")), loop.index))
+            loop.next = [b.select(here, key, loop.carried[0])]
+        found = self.call("PyDict_GetItem", "ptr", self.given, loop.results[0])
+        self.unless(b.icmp("ne", found, NULL), "undo")
+        after = b.block
+        b.branch(leaf)
+        b.label(leaf)
+        return b.phi("ptr", [(self.given, before), (found, after)])
+
+    # -- the call ---------------------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """No writer is at work, the workspace is large enough: run the entry's code."""
+        b = self.b
+        self.unless(self.same(self.field(self.cell, fast.Cell, "busy"), b.i64(0)), "undo")
+        values = [b.load("i64", self.element(self.symbols, b.i64(i))) for i in range(fast.MAX_SYMBOLS)]
+        counts = range(fast.MAX_SYMBOLS + 1)
+        need = self.dispatch(self.of("workspace_function"), self.n_symbols, counts, "i64", lambda n: values[:n])
+        has = self.field(self.cell, fast.Cell, "workspace_bytes")
+        self.unless(b.icmp("ule", need, has), "undo")
+        b.store(self.field(self.cell, fast.Cell, "state"), self.words)
+        b.store(self.field(self.cell, fast.Cell, "workspace"), self.element(self.words, b.i64(1)))
+        b.store(has, self.element(self.words, b.i64(2)))
+        words = range(3, MAX_WORDS + 1)
+        status = self.dispatch(self.of("function"), self.of("n_words"), words, "i32", self.load_words)
+        self.unless(self.same(status, Value("i32", "0")), "undo")
+
+    def load_words(self, count: int) -> Sequence[Value]:
+        """The first words of the argument list."""
+        return [self.b.load("i64", self.element(self.words, self.b.i64(i))) for i in range(count)]
+
+    def dispatch(
+        self, function: Value, count: Value, counts: range, returns: str, arguments: Callable[[int], Sequence[Value]]
+    ) -> Value:
+        """Call a function with as many 64-bit arguments as `count` says: addresses and integers are passed alike."""
+        b = self.b
+        code, end = self.pointer(function), b.fresh("called")
+        labels = [b.fresh("with") for _ in counts]
+        cases = " ".join(f"i64 {n}, label %{label}" for n, label in zip(counts, labels, strict=True))
+        b.line(f"switch {count}, label %undo [{cases}]")
+        results = []
+        for n, label in zip(counts, labels, strict=True):
+            b.label(label)
+            text = ", ".join(map(str, arguments(n)))
+            results.append((b.emit(returns, f"call {returns} {code.name}({text})"), label))
+            b.branch(end)
+        b.label(end)
+        return b.phi(returns, results)
+
+    def give_back(self) -> None:
+        """Scalars become NumPy's; the results take their structure."""
+        b = self.b
+        outputs = self.pointer(self.of("outputs"))
+        with b.loop(b.i64(0), self.n_outputs) as loop:
+            place = self.element(self.objects, loop.index)
+            missing, there = b.fresh("scalar"), b.fresh("there")
+            b.branch_if(self.same(b.load("ptr", place), NULL), missing, there)
+            b.label(missing)
+            descr = self.pointer(self.field(self.item(outputs, fast.Value, loop.index), fast.Value, "descr"))
+            made = self.call("PyArray_Scalar", "ptr", self.element(self.scratch, loop.index), descr, NULL)
+            b.store(made, place)
+            b.branch_if(self.same(made, NULL), "fail", there)
+            b.label(there)
+        leaf, tuple_, list_, dict_ = (b.fresh(n) for n in ("leaf", "tuple", "list", "dict"))
+        kinds = ((fast.TUPLE, tuple_), (fast.LIST, list_), (fast.DICT, dict_))
+        b.line(f"switch {self.kind}, label %{leaf} [{' '.join(f'i64 {k}, label %{n}' for k, n in kinds)}]")
+        b.label(leaf)
+        b.ret(b.load("ptr", self.objects))
+        b.label(tuple_)
+        self.sequence("PyTuple")
+        b.label(list_)
+        self.sequence("PyList")
+        b.label(dict_)
+        self.mapping()
+
+    def ordered(self, index: Value) -> Value:
+        """The result that stands at a place of the structure."""
+        order = self.pointer(self.of("order"))
+        return self.b.load("ptr", self.element(self.objects, self.b.load("i64", self.element(order, index))))
+
+    def sequence(self, kind: str) -> None:
+        """Return a tuple or a list of the results; it takes over our references."""
+        b = self.b
+        made = self.call(f"{kind}_New", "ptr", self.n_outputs)
+        self.unless(b.icmp("ne", made, NULL), "fail")
+        with b.loop(b.i64(0), self.n_outputs) as loop:
+            self.call(f"{kind}_SetItem", "i32", made, loop.index, self.ordered(loop.index))
+        b.ret(made)
+
+    def mapping(self) -> None:
+        """Return a dict of the results; it has references of its own."""
+        b = self.b
+        made = self.call("PyDict_New", "ptr")
+        self.unless(b.icmp("ne", made, NULL), "fail")
+        keys = self.pointer(self.of("keys"))
+        with b.loop(b.i64(0), self.n_outputs, carried=[Value("i32", "0")]) as loop:
+            key = b.load("ptr", self.element(keys, loop.index))
+            status = self.call("PyDict_SetItem", "i32", made, key, self.ordered(loop.index))
+            loop.next = [b.binary("or", loop.carried[0], status)]
+        self.release()
+        good, bad = b.fresh("good"), b.fresh("bad")
+        b.branch_if(self.same(loop.results[0], Value("i32", "0")), good, bad)
+        b.label(bad)
+        self.call("Py_DecRef", "void", made)
+        b.ret(NULL)
+        b.label(good)
+        b.ret(made)
+
+    def release(self) -> None:
+        """Drop our references to the results (Py_DecRef takes null)."""
+        with self.b.loop(self.b.i64(0), self.n_outputs) as loop:
+            self.call("Py_DecRef", "void", self.b.load("ptr", self.element(self.objects, loop.index)))
+
+    def hand_over(self) -> None:
+        """The ways out: an exception is set; nothing has changed and `_call` does it all."""
+        b = self.b
+        b.label("fail")
+        self.release()
+        b.ret(NULL)
+        b.label("undo")
+        self.release()
+        b.branch("slow")
+        b.label("slow")
+        method = self.call("PyObject_GetAttr", "ptr", self.self_, self.table("name of _call"))
+        found, missing = b.fresh("found"), b.fresh("missing")
+        b.branch_if(self.same(method, NULL), missing, found)
+        b.label(missing)
+        b.ret(NULL)
+        b.label(found)
+        result = self.call("PyObject_Vectorcall", "ptr", method, self.args, self.nargs, self.kwnames)
+        self.call("Py_DecRef", "void", method)
+        b.ret(result)
