@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from graphc.errors import GraphcError, InternalError
-from graphc.ir.dim import Symbol, symbols_of
+from graphc.ir.dim import symbols_of
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Input, Leaf, Node, Read
 from graphc.ir.types import TensorType
@@ -18,14 +18,15 @@ def verify(graph: Graph) -> None:
     `Input` nodes of distinct names, and all there are; a Variable has one type, in reads and updates; each symbol is
     one that the inputs bind, with one set of facts.
     """
-    inputs(graph)
+    nodes = everything(graph)
+    inputs(graph, nodes)
     reads: dict[str, TensorType] = {}
     bound = {s.name: s for s in graph.symbols()}
-    for node in graph.nodes():
+    for node in nodes:
         expect(node.scope is graph.scope, node, "belongs to another scope")
         for operand in node.inputs:
             expect(operand.serial < node.serial, node, f"is older than its operand {operand}")
-        for s in symbols(node):
+        for s in symbols_of(*node.type.shape):
             expect(bound.get(s.name) == s, node, f"uses the dimension {s.name}, which no input binds so")
         inferred(node)
         if isinstance(node.op, Read):
@@ -40,9 +41,16 @@ def expect(condition: bool, node: Node, fault: str) -> None:
         raise InternalError(f"{node} {fault}", site=node.scope.site_of(node))
 
 
-def symbols(node: Node) -> Iterator[Symbol]:
-    """The symbols of a node's type."""
-    yield from symbols_of(*node.type.shape)
+def everything(graph: Graph) -> list[Node]:
+    """All nodes by identity: unlike `Graph.nodes`, which goes by serial numbers, it trusts nothing."""
+    found: dict[Node, None] = {}
+    stack = [*graph.inputs, *graph.roots]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found[node] = None
+            stack.extend(node.inputs)
+    return sorted(found, key=lambda n: n.serial)
 
 
 def inferred(node: Node) -> None:
@@ -61,7 +69,7 @@ def inferred(node: Node) -> None:
     expect(result == node.type, node, f"should be {result}")
 
 
-def inputs(graph: Graph) -> None:
+def inputs(graph: Graph, nodes: Sequence[Node]) -> None:
     """Check that the graph's inputs are its `Input` nodes."""
     names: dict[str, Node] = {}
     for node in graph.inputs:
@@ -69,7 +77,7 @@ def inputs(graph: Graph) -> None:
         if isinstance(node.op, Input):
             expect(node.op.name not in names, node, "has the name of another input")
             names[node.op.name] = node
-    for node in graph.nodes():
+    for node in nodes:
         if isinstance(node.op, Input):
             expect(names.get(node.op.name) is node, node, "is not among the graph's inputs")
 
