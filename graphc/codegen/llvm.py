@@ -113,10 +113,15 @@ class Builder:
         returns: str = "void",
         linkage: str = "internal",
         attributes: str = "nounwind",
+        features: str | None = None,
     ):
-        """`parameters` are (type with attributes, name) pairs: `("ptr noalias", "a")`."""
+        """`parameters` are (type with attributes, name) pairs: `("ptr noalias", "a")`.
+
+        `features` restricts the function to other CPU features than the module's.
+        """
         self.module, self.name, self.returns = module, name, returns
         self.linkage, self.attributes = linkage, attributes
+        self.features = module.features if features is None else features
         self._parameters = tuple(parameters)
         self._lines: list[str] = []
         self._counter = 0
@@ -127,7 +132,7 @@ class Builder:
     def text(self) -> str:
         """The finished function."""
         parameters = ", ".join(f"{t} %{n}" for t, n in self._parameters)
-        features = f' "target-features"="{self.module.features}"' if self.module.features else ""
+        features = f' "target-features"="{self.features}"' if self.features else ""
         linkage = f"{self.linkage} " if self.linkage else ""
         head = f"define {linkage}{self.returns} @{self.name}({parameters}) {self.attributes}{features} {{"
         return "\n".join([head, "entry:", *self._lines, "}"])

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from graphc.codegen.llvm import Builder, Value, natural_alignment
-from graphc.codegen.matmul_pack import CHUNK_BYTES, Columns, pack_columns
+from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
+from graphc.codegen.matmul_pack import Columns, pack_columns
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, column_walk, emit_tile, row_walk
-from graphc.codegen.transpose import transpose
+from graphc.codegen.transpose import load_transposed
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
 from graphc.schedule.tiles import Run, TilePlan
@@ -301,13 +301,17 @@ class _Matmul:
     def _squares(self, start: Value, row: Value, panel: _Panel, mask: Value | None) -> None:
         """The squares of the buffer's rows row .. row + lanes."""
         b, lanes, width = self.b, self.plan.lanes, len(panel.masks)
-        chunk = CHUNK_BYTES // natural_alignment(self.arithmetic.element)
+        element = self.arithmetic.element
 
         def square(t: Value, w: Value) -> None:
             tile = b.add(b.mul(t, b.i64(self.plan.block_rows)), row)
             base = b.add(b.mul(tile, b.i64(width)), w)
-            rows = [b.load(self.arithmetic.vector, self._vector(base, r * width)) for r in range(lanes)]
-            for c, column in enumerate(transpose(b, rows, chunk)):
+
+            def load(r: int, first: int, count: int) -> Value:
+                pointer = b.gep(element, self._vector(base, r * width), b.i64(first))
+                return b.load(vector_type(element, count), pointer)
+
+            for c, column in enumerate(load_transposed(b, lanes, natural_alignment(element), load)):
                 b.store(column, b.gep(self.arithmetic.vector, self.scratch, b.i64(c)))
             first = b.add(panel.j, b.mul(b.add(b.mul(t, b.i64(width)), w), b.i64(lanes)))
             count = b.minimum(b.sub(self.n, first), b.i64(lanes))

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from graphc.codegen.llvm import Builder, Value, natural_alignment
+from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, integer, panel_offset
-from graphc.codegen.transpose import transpose
-
-#: Bytes inside which x86 shuffles elements in one cycle.
-CHUNK_BYTES = 16
+from graphc.codegen.transpose import load_transposed
 
 
 @dataclass(frozen=True)
@@ -77,20 +74,27 @@ def _transpose_rows(
     b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, offsets: list[Value], room: Value, panel: int
 ) -> None:
     """Lane r of row k of `room` becomes element k of the stored row at offsets[r]."""
-    lanes = b.i64(arithmetic.lanes)
+    element, lanes = arithmetic.element, b.i64(arithmetic.lanes)
 
-    def block(start: Value, mask: Value | None) -> None:
-        """Steps start .. start + lanes of k."""
+    def block(start: Value, live: Value | None) -> None:
+        """Steps start .. start + lanes of k, or the first `live` of them."""
         inner = start
         if right.layout == "panel_transposed":
             width = b.i64(right.panel)
             inner = panel_offset(b, start, width, b.mul(integer(right.rows), width))
-        source = b.gep(arithmetic.element, right.pointer, inner)
-        rows = [arithmetic.load(b, b.gep(arithmetic.element, source, o), mask) for o in offsets]
-        target = b.gep(arithmetic.element, room, b.mul(start, b.i64(panel)))
-        chunk = CHUNK_BYTES // natural_alignment(arithmetic.element)
-        for t, column in enumerate(transpose(b, rows, chunk)):
-            b.store(column, b.gep(arithmetic.element, target, b.i64(t * panel)))
+        source = b.gep(element, right.pointer, inner)
+        rows = [b.gep(element, source, o) for o in offsets]
+
+        def load(row: int, first: int, count: int) -> Value:
+            pointer, type_ = b.gep(element, rows[row], b.i64(first)), vector_type(element, count)
+            if live is None:
+                return b.load(type_, pointer)
+            left = b.maximum(b.sub(live, b.i64(first)), b.i64(0))
+            return b.masked_load(type_, pointer, b.lane_mask(left, count))
+
+        target = b.gep(element, room, b.mul(start, b.i64(panel)))
+        for t, column in enumerate(load_transposed(b, arithmetic.lanes, natural_alignment(element), load)):
+            b.store(column, b.gep(element, target, b.i64(t * panel)))
 
     if right.layout == "panel_transposed":
         _each(b, b.i64(0), k, arithmetic.lanes, lambda start: block(start, None))
@@ -99,7 +103,7 @@ def _transpose_rows(
     whole = b.sub(k, rest)
     _each(b, b.i64(0), whole, arithmetic.lanes, lambda start: block(start, None))
     if rest.literal != 0:
-        _each(b, whole, k, arithmetic.lanes, lambda start: block(start, b.lane_mask(rest, arithmetic.lanes)))
+        _each(b, whole, k, arithmetic.lanes, lambda start: block(start, rest))
 
 
 def _each(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:

@@ -1,20 +1,36 @@
-"""Transposing a square of vectors in registers, with shuffles that stay inside 128-bit chunks where they can."""
+"""Transposing squares of vectors, with loads and shuffles that cost one operation each on x86."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from graphc.codegen.llvm import Builder, Value, lane_count
 
+#: Bytes inside which x86 shuffles elements of two vectors in one operation.
+CHUNK_BYTES = 16
 
-def transpose(b: Builder, rows: Sequence[Value], chunk: int) -> list[Value]:
-    """The columns of a lanes x lanes square given as its rows; `chunk` elements fill 128 bits."""
-    lanes = lane_count(rows[0].type)
-    chunk = min(chunk, lanes)
-    chunks = lanes // chunk
-    within = [_within_chunks(b, rows[g * chunk : (g + 1) * chunk], chunk) for g in range(chunks)]
-    columns = [_across_chunks(b, [group[c] for group in within], chunk) for c in range(chunk)]
-    return [columns[c][q] for q in range(chunks) for c in range(chunk)]
+
+def load_transposed(b: Builder, lanes: int, itemsize: int, load: Callable[[int, int, int], Value]) -> list[Value]:
+    """The columns of a lanes x lanes square; `load(row, first, count)` loads a part of a row.
+
+    Rows are loaded as halves: joining those of two rows is free with the load, and saves the last stage of shuffles.
+    """
+    chunk = min(CHUNK_BYTES // itemsize, lanes)
+    if chunk == lanes:
+        return _within_chunks(b, [load(r, 0, lanes) for r in range(lanes)], chunk)
+    half, columns = lanes // 2, []
+    for first in (0, half):
+        joined = [
+            [
+                b.shuffle(load(group + r, first, half), load(group + chunk + r, first, half), range(lanes))
+                for r in range(chunk)
+            ]
+            for group in range(0, lanes, 2 * chunk)
+        ]
+        within = [_within_chunks(b, rows, chunk) for rows in joined]
+        across = [_across_chunks(b, [group[c] for group in within], chunk) for c in range(chunk)]
+        columns += [across[c][q] for q in range(half // chunk) for c in range(chunk)]
+    return columns
 
 
 def _within_chunks(b: Builder, rows: Sequence[Value], chunk: int) -> list[Value]:
@@ -41,7 +57,7 @@ def _interleave(lanes: int, chunk: int, high: int) -> list[int]:
 
 
 def _across_chunks(b: Builder, vectors: Sequence[Value], chunk: int) -> list[Value]:
-    """Transpose the square whose elements are the chunks of the vectors."""
+    """From vectors that hold chunk 0, 1, ... of some rows, then those of others: result q has chunk q of all."""
     lanes, size = lane_count(vectors[0].type), 1
     vectors = list(vectors)
     while size < len(vectors):
