@@ -1,0 +1,87 @@
+"""graphc: a compiler for small neural networks.
+
+    import graphc as gr
+
+Everything is loaded when it is first used: `import graphc` alone loads NumPy and this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math as _math
+from typing import TYPE_CHECKING, Any
+
+import numpy as _numpy  # noqa: F401  (the one dependency that every use has)
+
+if TYPE_CHECKING:
+    from graphc import errors, init, losses, nn, optim
+    from graphc.errors import GraphcError
+    from graphc.frontend import random
+    from graphc.frontend.api import *  # noqa: F403
+    from graphc.frontend.interpret import interpret
+    from graphc.frontend.jit import jit
+    from graphc.frontend.program import Entry, Program
+    from graphc.frontend.tensor import Tensor
+    from graphc.frontend.transforms import grad, gradients, value_and_grad
+    from graphc.frontend.variable import Initial, Variable
+    from graphc.gradcheck import check_grads
+    from graphc.ir.types import DType, TensorType, f32, f64, i32, i64, u8
+    from graphc.ir.types import bool_ as bool
+    from graphc.runtime.load import load
+
+__version__ = "0.1.0"
+
+pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
+
+#: Public names by the module that defines them.
+_NAMES = {
+    "graphc.ir.types": ("DType", "TensorType", "f32", "f64", "i32", "i64", "u8"),
+    "graphc.errors": (
+        "ArgumentError", "BuildError", "DTypeError", "GradientError", "GradientMismatch", "GraphcError",
+        "IndexRangeError", "InternalError", "ShapeError", "StateError", "TargetError", "TraceError",
+        "UnsupportedError",
+    ),
+    "graphc.frontend.tensor": ("Tensor",),
+    "graphc.frontend.variable": ("Initial", "Variable"),
+    "graphc.frontend.program": ("Entry", "Program"),
+    "graphc.frontend.jit": ("jit",),
+    "graphc.frontend.interpret": ("interpret",),
+    "graphc.frontend.transforms": ("grad", "gradients", "value_and_grad"),
+    "graphc.gradcheck": ("check_grads",),
+    "graphc.runtime.load": ("load",),
+    "graphc.frontend.api": (
+        "abs", "add", "all", "any", "arange", "argmax", "argmin", "asarray", "astype", "bitwise_and",
+        "bitwise_invert", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+        "broadcast_arrays", "broadcast_to", "ceil", "clip", "concat", "cos", "cosh", "divide", "equal", "erf", "exp",
+        "expand_dims", "expm1", "eye", "flip", "floor", "floor_divide", "full", "full_like", "greater",
+        "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "linspace", "log", "log10", "log1p",
+        "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "matrix_transpose",
+        "max", "maximum", "mean", "meshgrid", "min", "minimum", "moveaxis", "multiply", "negative", "not_equal",
+        "one_hot", "ones", "ones_like", "outer", "permute_dims", "positive", "pow", "prod", "reciprocal", "remainder",
+        "reshape", "round", "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stack", "std",
+        "stop_gradient", "subtract", "sum", "take", "take_along_axis", "tan", "tanh", "tensordot", "trunc", "var",
+        "vecdot", "where", "zeros", "zeros_like",
+    ),
+}  # fmt: skip
+_HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names}
+_HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
+_SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "nn", "optim")}
+_SUBMODULES["random"] = "graphc.frontend.random"
+
+__all__ = sorted([*_HOMES, *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        value: Any = importlib.import_module(_SUBMODULES[name])
+    elif name in _HOMES:
+        module, attribute = _HOMES[name]
+        value = getattr(importlib.import_module(module), attribute)
+    else:
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

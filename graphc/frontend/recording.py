@@ -16,6 +16,7 @@ from graphc.ir.types import TensorType
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
+    from graphc.frontend.values import Values
     from graphc.frontend.variable import Variable
 
 
@@ -45,9 +46,12 @@ class Recording:
         self.checks: dict[tuple[Size, int], Check] = {}
         self.paths: dict[Node, str] = {}
         self.undecided: dict[Node, tuple[str, Site | None]] = {}
-        self.path = ""
+        self.path = ""  # of the layer or composite function that operations belong to
+        self.module_path = ""  # of the layer that is being called
+        self.calls: list[object] = []  # the layers that are being called, the innermost last
         self.training: bool | None = None
         self.random_sites = 0
+        self.known: Values | None = None
         self._symbols: dict[str, Dim] = {}
         self._placeholders = 0
 
@@ -61,13 +65,16 @@ class Recording:
             self.active.reset(token)
 
     @contextmanager
-    def below(self, path: str) -> Iterator[None]:
-        """Operations inside belong to a layer or a composite function."""
-        before, self.path = self.path, path
+    def inside(self, layer: object, path: str) -> Iterator[None]:
+        """Operations inside belong to a layer."""
+        before = self.path, self.module_path
+        self.path = self.module_path = path
+        self.calls.append(layer)
         try:
             yield
         finally:
-            self.path = before
+            self.calls.pop()
+            self.path, self.module_path = before
 
     @contextmanager
     def mode(self, training: bool | None) -> Iterator[None]:

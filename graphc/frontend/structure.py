@@ -39,12 +39,17 @@ def map_leaves(function: Callable[[Any], Leaf], value: Any) -> Any:
     return unflatten(tree, [function(leaf) for leaf in leaves])
 
 
-def leaf_paths(name: str, value: Any) -> list[tuple[str, Any]]:
-    """The leaves with names: `params.w` for the leaf of key w, `xs.0` for the first of a sequence."""
+def leaf_names(name: str, value: Any) -> list[str]:
+    """A name for each leaf: `name` for a lone one, else the keys and numbers that lead to it, joined by `_`."""
+    found = ["_".join(path) or name for path in leaf_paths(value)]
+    return [f"{name}_{path}" if path[0].isdigit() else path for path in found]
+
+
+def leaf_paths(value: Any) -> list[tuple[str, ...]]:
+    """The keys and numbers that lead to each leaf."""
     if value is None:
         return []
-    if isinstance(value, Mapping):
-        return [leaf for key, child in value.items() for leaf in leaf_paths(f"{name}.{key}", child)]
-    if isinstance(value, (tuple, list)):
-        return [leaf for i, child in enumerate(value) for leaf in leaf_paths(f"{name}.{i}", child)]
-    return [(name, value)]
+    if not isinstance(value, (Mapping, tuple, list)):
+        return [()]
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return [(str(key), *path) for key, child in parts for path in leaf_paths(child)]

@@ -73,7 +73,8 @@ class Tensor:
         name = node.op.variable if isinstance(node.op, Read) else f"{path}/{name}" if path else name
         site = node.scope.site_of(node)
         place = f" {site._replace(text='')}" if site else ""
-        return f"{self.dtype}[{', '.join(str(s) for s in self.type.shape)}] {name}{place}"
+        value = f"\n{recording.known.of(node)}" if recording is not None and recording.known is not None else ""
+        return f"{self.dtype}[{', '.join(str(s) for s in self.type.shape)}] {name}{place}{value}"
 
     # Arithmetic.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Si
 from graphc.frontend.promotion import as_tensor, constant
 from graphc.frontend.random import Key, advance, key, named_key
 from graphc.frontend.recording import Check, Recording
-from graphc.frontend.structure import flatten, leaf_paths
+from graphc.frontend.values import Values
+from graphc.frontend.structure import flatten, leaf_names, leaf_paths
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Dim
@@ -105,14 +106,18 @@ def trace_function(
     names: Names,
     state: Variable | None,
     site: Site | None = None,
+    values: tuple[Sequence[Array], Mapping[str, Array]] | None = None,
 ) -> TracedEntry:
     """Run a function on symbolic arguments of the given types (each a type, or nested dicts and sequences of them).
 
-    `state` is the Program's random counter; without one the function has no state.
+    `state` is the Program's random counter; without one the function has no state. With `values`, those of the
+    inputs and of Variables by name, tensors print their values while the function runs.
     """
     recording = Recording(names, state)
     with recording.running():
         arguments, infos = symbolic_arguments(recording, types)
+        if values is not None:
+            recording.known = Values(dict(zip((node for node, _ in infos), values[0], strict=True)), values[1])
         result = function(**arguments)
         leaves, tree = flatten(result)
         outputs = tuple(output(leaf, name, site).node for leaf in leaves)
@@ -120,8 +125,7 @@ def trace_function(
         updates = changed(recording)
     graph = Graph(name, recording.scope, tuple(node for node, _ in infos), outputs, updates)
     inputs = tuple(InputInfo(label, n.type, *recording.ranges.get(n, (None, None))) for n, label in infos)
-    labels = tuple(label for label, _ in leaf_paths("out", result))
-    return TracedEntry(name, graph, inputs, labels, tree, tuple(recording.checks.values()), recording.paths, site)
+    return TracedEntry(name, graph, inputs, tuple(leaf_names("out", result)), tree, tuple(recording.checks.values()), recording.paths, site)
 
 
 def symbolic_arguments(
@@ -132,11 +136,13 @@ def symbolic_arguments(
     arguments: dict[str, Any] = {}
     for name, value in types.items():
         nodes = []
-        for label, type_ in leaf_paths(name, value):
+        leaves, tree = flatten(value)
+        for path, type_ in zip(leaf_paths(value), leaves, strict=True):
+            label = "_".join((name, *path))
             shape = tuple(recording.normal(s) for s in type_.shape)
             nodes.append(recording.leaf(Input(label), type_.with_shape(shape)))
             inputs.append((nodes[-1], label))
-        arguments[name] = unflatten(flatten(value)[1], [Tensor(n) for n in nodes])
+        arguments[name] = unflatten(tree, [Tensor(n) for n in nodes])
     return arguments, inputs
 
 

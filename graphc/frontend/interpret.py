@@ -1,0 +1,87 @@
+"""`gr.interpret`: an entry's body run on concrete values, so that a debugger and print show numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from graphc.frontend.arguments import matched, to_array, type_of
+from graphc.frontend.jit import call_by_name
+from graphc.frontend.names import Names
+from graphc.frontend.program import Entry, Program
+from graphc.frontend.signature import annotated, site_of
+from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.trace import trace_function
+from graphc.ir.binding import bind_symbols
+from graphc.ir.interp import evaluate
+from graphc.ir.node import Array, Input, Scope
+from graphc.ir.types import TensorType
+from graphc.runtime.tree import unflatten
+
+
+class Interpreted:
+    """Runs an entry, or a function without state, on the NumPy interpreter; `state` changes from call to call.
+
+    Each call runs the Python body anew, with the sizes of the arguments in place of symbols; a tensor prints its
+    value there.
+    """
+
+    def __init__(self, target: Entry | Callable[..., Any], seed: int, state: dict[str, Array] | None):
+        self.function = target.function if isinstance(target, Entry) else target
+        self.program: Program | None = target.program if isinstance(target, Entry) else None
+        self.types = target.types if isinstance(target, Entry) else annotated(target)
+        if self.program is not None:
+            self.program.trace()
+        self.state: dict[str, Array] = {}
+        if state is None:
+            self.init(seed)
+        else:
+            self.state = state
+
+    def init(self, seed: int = 0) -> None:
+        """Give every Variable its initial value for a seed."""
+        if self.program is not None:
+            self.state = initial_state(self.program, seed)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        arguments = matched(self.function, args, options)
+        leaves, tree = flatten(arguments)
+        expected = [t.dtype for t in self.types.values()] if self.types else [None] * len(leaves)
+        arrays = [to_array(leaf, dtype) for leaf, dtype in zip(leaves, expected, strict=True)]
+        types = bound_types(self.types, arrays) if self.types else map_leaves(type_of, unflatten(tree, arrays))
+        names = self.program.names if self.program else Names()
+        counter = self.program.counter if self.program else None
+        entry = trace_function(
+            call_by_name(self.function),
+            types,
+            self.function.__name__,
+            names,
+            counter,
+            site_of(self.function),
+            values=(arrays, self.state),
+        )
+        result = evaluate(entry.graph, arrays, self.state)
+        self.state.update(result.updates)
+        return unflatten(entry.tree, [value[()] for value in result.outputs])
+
+
+def interpret(
+    target: Entry | Callable[..., Any], seed: int = 0, state: dict[str, Array] | None = None
+) -> Interpreted:
+    """An entry or a function as a callable on arrays; `state` (by name) is the seeded initial one by default."""
+    return Interpreted(target, seed, state)
+
+
+def initial_state(program: Program, seed: int = 0) -> dict[str, Array]:
+    """Every Variable's initial value for a seed, by name."""
+    return evaluate(program.trace().initial(), [np.asarray(seed, np.int64)], {}).updates
+
+
+def bound_types(types: Mapping[str, TensorType], arrays: list[Array]) -> dict[str, TensorType]:
+    """The types with the sizes that arrays have. Raises where they do not fit."""
+    scope = Scope()
+    parameters = [scope.typed(Input(name), type_) for name, type_ in types.items()]
+    values = bind_symbols(parameters, arrays)
+    return {name: type_.bind(values) for name, type_ in types.items()}

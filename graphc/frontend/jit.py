@@ -1,0 +1,82 @@
+"""`gr.jit`: a function of tensors as compiled code, without state."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+from graphc.frontend.arguments import matched, to_array, type_of
+from graphc.frontend.names import Names
+from graphc.frontend.recording import Recording
+from graphc.frontend.signature import annotated, name_of, site_of
+from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.trace import TracedProgram, trace_function
+from graphc.runtime.tree import unflatten
+
+
+class Jitted:
+    """A function compiled for each combination of argument types it meets; in a trace a call inlines it.
+
+    Where every argument is annotated with a tensor type there is one combination, symbolic sizes included. Arguments
+    may be nested dicts, tuples and lists of arrays.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
+        self.function, self._options = function, options
+        self._types = annotated(function)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+        update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if Recording.active.get() is not None:
+            return self.function(*args, **options)
+        arguments = matched(self.function, args, options)
+        leaves, tree = flatten(arguments)
+        arrays = [to_array(leaf) for leaf in leaves]
+        types = self._types or map_leaves(type_of, unflatten(tree, arrays))
+        key = None if self._types else (str(tree), tuple(type_of(a) for a in arrays))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(types)
+        return self._compiled[key](*arrays)
+
+    def trace(self, types: dict[str, Any]) -> TracedProgram:
+        """The function as a Program of one entry without state."""
+        name = identifier(name_of(self.function))
+        entry = trace_function(call_by_name(self.function), types, name, Names(), None, site_of(self.function))
+        return TracedProgram(name, (entry,), ())
+
+    def _compile(self, types: dict[str, Any]) -> Callable[..., Any]:
+        from graphc.compile import compile_program
+
+        traced = self.trace(types)
+        return getattr(compile_program(traced, **self._options), traced.name)  # type: ignore[no-any-return]
+
+
+def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile a function of tensors; `options` are those of `Program.compile`. Usable as a decorator."""
+    if function is None:
+        return lambda decorated: Jitted(decorated, options)
+    return Jitted(function, options)
+
+
+def identifier(name: str) -> str:
+    """A function's name as one that C accepts: that of a lambda is `function`."""
+    return name if name.isidentifier() and name.isascii() else "function"
+
+
+def call_by_name(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, taking by name what it takes by position."""
+    parameters = inspect.signature(function).parameters.values()
+
+    def call(**arguments: Any) -> Any:
+        args: list[Any] = []
+        for p in parameters:
+            if p.kind is p.VAR_POSITIONAL:
+                args.extend(arguments.pop(p.name, ()))
+            elif p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD:
+                args.append(arguments.pop(p.name))
+        return function(*args, **arguments)
+
+    return call

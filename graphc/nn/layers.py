@@ -1,0 +1,137 @@
+"""Layers: dense, activations, dropout, and their composition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeAlias
+
+from graphc import init
+from graphc.errors import ArgumentError
+from graphc.frontend import api, random
+from graphc.frontend.promotion import as_tensor
+from graphc.frontend.recording import current
+from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.frontend.variable import Variable
+from graphc.nn import functional
+from graphc.nn.module import Module
+from graphc.ops import Cast
+from graphc.sites import user_site
+
+ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
+
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
+    name: getattr(functional, name)
+    for name in functional.__all__
+    if name not in ("identity", "logsumexp", "one_hot", "rsqrt")
+}
+ACTIVATIONS["linear"] = functional.identity
+
+
+def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor] | None:
+    """An activation by name, as a function, or None for none."""
+    if activation is None or callable(activation):
+        return activation
+    if activation not in ACTIVATIONS:
+        raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=", ".join(sorted(ACTIVATIONS)))
+    return ACTIVATIONS[activation]
+
+
+class Dense(Module):
+    """activation(x·kernel + bias) over the last axis; kernel [inputs, units], bias [units]."""
+
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike = None,
+        use_bias: bool = True,
+        kernel_initializer: str | init.Initializer = "glorot_uniform",
+        bias_initializer: str | init.Initializer = "zeros",
+        name: str | None = None,
+    ):
+        super().__init__(name)
+        self.units, self.use_bias = units, use_bias
+        self.activation = activation_function(activation)
+        self.kernel_initializer = init.get(kernel_initializer)
+        self.bias_initializer = init.get(bias_initializer)
+
+    def build(self, x: Tensor) -> None:
+        shape = (x.type.shape[-1], self.units)
+        self.kernel = Variable(self.kernel_initializer(shape, x.dtype))  # type: ignore[arg-type]
+        if self.use_bias:
+            self.bias = Variable(self.bias_initializer((self.units,), x.dtype))
+
+    def __call__(self, x: TensorLike) -> Tensor:
+        y = api.matmul(x, self.kernel)
+        if self.use_bias:
+            y = y + self.bias
+        return y if self.activation is None else self.activation(y)
+
+
+class Activation(Module):
+    """An activation as a layer."""
+
+    def __init__(self, activation: str | Callable[[Any], Tensor], name: str | None = None):
+        super().__init__(name)
+        self.function = activation_function(activation)
+
+    def __call__(self, x: TensorLike) -> Tensor:
+        return as_tensor(x) if self.function is None else self.function(as_tensor(x))
+
+
+class Flatten(Module):
+    """Every axis but the first as one."""
+
+    def __call__(self, x: TensorLike) -> Tensor:
+        tensor = as_tensor(x)
+        return api.reshape(tensor, (tensor.shape[0], -1)) if tensor.ndim > 2 else tensor
+
+
+class Dropout(Module):
+    """In training each element is 0 with probability `rate`, else divided by 1 − rate; otherwise x (Srivastava, 2014)."""
+
+    def __init__(self, rate: float, name: str | None = None):
+        super().__init__(name)
+        if not 0 <= rate < 1:
+            raise ArgumentError(f"Dropout: rate={rate} is not in [0, 1)", site=self.site)
+        self.rate = rate
+
+    def __call__(self, x: TensorLike, training: bool | None = None) -> Tensor:
+        tensor = as_tensor(x)
+        if not self.rate:
+            return tensor
+        if training:
+            keep = random.bernoulli(1.0 - self.rate, tensor.type.shape)
+            return api.where(keep, tensor * (1.0 / (1.0 - self.rate)), 0)
+        return tensor if training is False else undecided(self, tensor)
+
+
+def undecided(layer: Module, x: Tensor) -> Tensor:
+    """x as a value of its own, which remembers that nobody chose the mode of a layer it went through."""
+    recording = current()
+    node = recording.node(Cast(x.dtype), x.node)
+    recording.undecided[node] = type(layer).__name__, user_site()
+    return Tensor(node)
+
+
+class Sequential(Module):
+    """Layers, or functions of a tensor, one after the other. Unnamed, it adds nothing to its layers' paths."""
+
+    transparent: ClassVar[bool] = True
+
+    def __init__(self, *layers: Module | Callable[[Any], Tensor], name: str | None = None):
+        super().__init__(name)
+        self.layers = list(layers)
+
+    def __call__(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module | Callable[[Any], Tensor]]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> Module | Callable[[Any], Tensor]:
+        return self.layers[index]

@@ -1,0 +1,180 @@
+"""`Module`: a layer or a network. It names its Variables, builds them once, and hands down the training mode."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, ClassVar
+
+from graphc.errors import Operand, Site, TraceError
+from graphc.frontend.names import Names
+from graphc.frontend.random import counter
+from graphc.frontend.recording import Recording, current
+from graphc.frontend.tensor import Tensor
+from graphc.frontend.variable import Variable
+from graphc.ir.node import Input
+from graphc.ir.types import TensorType
+from graphc.sites import user_site
+
+
+class Module:
+    """The base of layers. A layer of your own defines `build(self, x)`, which creates Variables and runs once, and
+    `__call__(self, x)`; layers and Variables in its attributes, in lists and dicts too, are its parts.
+
+    Its path in the state is its class's name in snake case, numbered below the layer that calls it first, or `name`.
+    Every call takes `training=`; None inherits the enclosing call's mode.
+    """
+
+    #: Whether an unnamed one adds nothing to its parts' paths.
+    transparent: ClassVar[bool] = False
+
+    name: str | None = None
+
+    def __init__(self, name: str | None = None):
+        self.name = name
+
+    def __new__(cls, *args: Any, **options: Any) -> Module:
+        module = super().__new__(cls)
+        module.stem = snake_case(cls.__name__)
+        module.site = user_site()
+        module.built = False
+        return module
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in cls.__dict__:
+            cls.__call__ = called(cls.__dict__["__call__"])  # type: ignore[method-assign]
+        if "build" in cls.__dict__:
+            cls.build = built(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    stem: str
+    site: Site | None
+    built: bool
+
+    def build(self, *inputs: Any) -> None:
+        """Of a layer: create its Variables for inputs like these. For users: create those of a whole network.
+
+        `net.build(gr.f32["N", 64])`, with types instead of tensors and outside an entry, makes the parameters exist
+        before the first trace.
+        """
+        if is_types(inputs):
+            build_network(self, inputs)
+
+    def __call__(self, x: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        object.__setattr__(self, attribute, value)
+        self._adopt(attribute, value)
+
+    def _adopt(self, attribute: str, value: Any) -> None:
+        """Have the Variables of an attribute named after it, below this layer."""
+        for name, part in named_parts(attribute, value):
+            if isinstance(part, Variable) and not part.owners:
+                part.owners, part.stem = (self,), name
+
+    def parts(self) -> Iterator[Module | Variable]:
+        """The layers and Variables in its attributes, in order, each once."""
+        seen: set[int] = set()
+        for attribute, value in vars(self).items():
+            for _, part in named_parts(attribute, value):
+                if id(part) not in seen:
+                    seen.add(id(part))
+                    yield part
+
+    def modules(self) -> Iterator[Module]:
+        """It and the layers in it, at any depth, each once."""
+        seen: dict[Module, None] = {}
+        pending: list[Module] = [self]
+        while pending:
+            module = pending.pop()
+            if module not in seen:
+                seen[module] = None
+                pending.extend(reversed([p for p in module.parts() if isinstance(p, Module)]))
+        return iter(seen)
+
+    def variables(self) -> list[Variable]:
+        """Every Variable in it, at any depth, in order. Raises `TraceError` before it is built."""
+        for module in self.modules():
+            if not module.built and type(module).build is not Module.build:
+                raise TraceError(
+                    f"{type(module).__name__} has no parameters yet: they are made when it is first called",
+                    operands=[Operand("layer", type(module).__name__, module.site)],
+                    site=user_site(),
+                    help='build it first: net.build(gr.f32["N", 64])',
+                )
+        found = [p for module in self.modules() for p in module.parts() if isinstance(p, Variable)]
+        return list(dict.fromkeys(found))
+
+    def parameters(self) -> list[Variable]:
+        """The trainable Variables in it, in order. Raises `TraceError` before it is built."""
+        return [v for v in self.variables() if v.trainable]
+
+
+def called(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A layer's `__call__` within its path and mode, its Variables built."""
+    wants_mode = "training" in inspect.signature(call).parameters
+
+    @wraps(call)
+    def wrapper(self: Module, *args: Any, training: bool | None = None, **options: Any) -> Any:
+        recording = current(f"{type(self).__name__} is called")
+        if self in recording.calls:
+            return call(self, *args, **({"training": training} if wants_mode else {}), **options)
+        path = recording.module_path
+        if self.name is not None or not self.transparent:
+            path = recording.names.path(self, path)
+        with recording.inside(self, path), recording.mode(training):
+            if not self.built:
+                self.build(*args)
+                self.built = True
+                for attribute, value in vars(self).items():
+                    self._adopt(attribute, value)
+            if wants_mode:
+                options["training"] = recording.training
+            return call(self, *args, **options)
+
+    return wrapper
+
+
+def built(build: Callable[..., None]) -> Callable[..., None]:
+    """A layer's `build`, which builds the whole network where it is given types."""
+
+    @wraps(build)
+    def wrapper(self: Module, *inputs: Any) -> None:
+        if is_types(inputs):
+            build_network(self, inputs)
+        else:
+            build(self, *inputs)
+
+    return wrapper
+
+
+def is_types(inputs: Sequence[Any]) -> bool:
+    """Whether inputs are types that stand for tensors."""
+    return bool(inputs) and all(isinstance(x, TensorType) for x in inputs)
+
+
+def build_network(module: Module, types: Sequence[TensorType]) -> None:
+    """Create a network's Variables without an entry, by calling it once on symbolic inputs."""
+    recording = Recording(Names(), counter())
+    with recording.running():
+        module(*[Tensor(recording.leaf(Input(f"x{i}"), type_)) for i, type_ in enumerate(types)])
+
+
+def named_parts(name: str, value: Any) -> Iterator[tuple[str, Module | Variable]]:
+    """The layers and Variables that an attribute holds, in lists, tuples and dicts too, with a name for each."""
+    if isinstance(value, (Module, Variable)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from named_parts(f"{name}_{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from named_parts(f"{name}_{key}", item)
+
+
+def snake_case(name: str) -> str:
+    """`LayerNorm` as `layer_norm`, `GRU` as `gru`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
