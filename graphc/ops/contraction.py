@@ -61,7 +61,7 @@ class DotGeneral(Contraction):
         inner = math.prod(lhs.shape[a] for a in self.lhs_contract)
         a = lhs.transpose(self.lhs_batch + left + self.lhs_contract).reshape(*batch, math.prod(rows), inner)
         b = rhs.transpose(self.rhs_batch + self.rhs_contract + right).reshape(*batch, inner, math.prod(columns))
-        return np.asarray(np.matmul(a, b)).reshape(*batch, *rows, *columns)
+        return np.asarray(np.matmul(a, b)).reshape((*batch, *rows, *columns))
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         lhs, rhs = xs
