@@ -7,7 +7,7 @@ tests/benchmarks/vecmath.py, for f32 over a sweep of all bit patterns; @BOUNDS@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from graphc.codegen.llvm import Value
 from graphc.codegen.vecmath import (
@@ -71,54 +71,66 @@ TANH_HIGH = {"f32": 20.0, "f64": 40.0}
 ERF_HIGH = {"f32": 4.0, "f64": 6.0}
 
 
-def reduce(e: Lanes, x: Value) -> tuple[Value, Value, Value]:
-    """k, r and c with x = k·ln 2 + r + c, |r| ≤ ln(2)/2 and c the rounding error of r (Cody and Waite)."""
+class Reduced(NamedTuple):
+    """x = k·ln 2 + r, |r| ≤ ln(2)/2."""
+
+    number: Value  # k as a float
+    k: Value  # k as integer lanes
+    high: Value  # x − k·(ln 2 to some bits), exactly
+    r: Value
+
+
+def reduce(e: Lanes, x: Value) -> Reduced:
+    """Cody and Waite's reduction, x within `EXP_RANGE`."""
     form = FORMATS[e.dtype]
     number, k = nearest_integer(e, x, math.log2(math.e))
     high = e.fma(number, e.constant(-form.ln2_high), x)
-    r = e.fma(number, e.constant(-form.ln2_low), high)
-    return k, r, e.fma(number, e.constant(-form.ln2_low), e.sub(high, r))
+    return Reduced(number, k, high, less_low(e, number, high))
 
 
-def exp_of_reduced(e: Lanes, r: Value) -> Value:
-    """e^r for |r| ≤ ln(2)/2."""
-    return e.add(e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), r), e.constant(1.0))
+def less_low(e: Lanes, number: Value, x: Value) -> Value:
+    """x − k·(the low part of ln 2)."""
+    return e.fma(number, e.constant(-FORMATS[e.dtype].ln2_low), x)
 
 
-def exp_parts(e: Lanes, x: Value) -> tuple[Value, Value]:
-    """k and p with e^x = p·2^k, √½ ≤ p ≤ √2, for x within `EXP_RANGE`."""
-    form = FORMATS[e.dtype]
-    number, k = nearest_integer(e, x, math.log2(math.e))
-    high = e.fma(number, e.constant(-form.ln2_high), x)
-    r = e.fma(number, e.constant(-form.ln2_low), high)
+def reduction_error(e: Lanes, reduced: Reduced) -> Value:
+    """What rounding took from r."""
+    return less_low(e, reduced.number, e.sub(reduced.high, reduced.r))
+
+
+def exp_tail(e: Lanes, r: Value, lead: Value) -> Value:
+    """e^r − 1 − r + lead for |r| ≤ ln(2)/2."""
+    return e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), lead)
+
+
+def exp_accurate(e: Lanes, x: Value) -> Value:
+    """e^x within `EXP_RANGE` to 0.6 ulp (more where the result is subnormal)."""
+    reduced = reduce(e, x)
     one = e.constant(1.0)
-    lead = e.add(high, one)
-    lost = e.sub(high, e.sub(lead, one))
-    rest = e.fma(number, e.constant(-form.ln2_low), lost)
-    return k, e.add(lead, e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), rest))
+    lead = e.add(reduced.high, one)
+    rest = less_low(e, reduced.number, e.sub(reduced.high, e.sub(lead, one)))
+    return scale(e, e.add(lead, exp_tail(e, reduced.r, rest)), reduced.number, reduced.k)
 
 
 def exp_moderate(e: Lanes, x: Value) -> Value:
     """e^x to an ulp, where it is a normal number."""
-    k, r, _ = reduce(e, x)
-    return e.mul(exp_of_reduced(e, r), power_of_two(e, k))
+    reduced = reduce(e, x)
+    return e.mul(e.add(exp_tail(e, reduced.r, reduced.r), e.constant(1.0)), power_of_two(e, reduced.k))
 
 
 def exp(e: Lanes, x: Value) -> Value:
     """e^x, results in the subnormal range included; f32 @exp.f32@ ulp, f64 @exp.f64@."""
     low, high = EXP_RANGE[e.dtype]
-    k, p = exp_parts(e, clamp_above(e, clamp_below(e, x, low), high))
-    return scale(e, p, k)
+    return exp_accurate(e, clamp_above(e, clamp_below(e, x, low), high))
 
 
 def expm1(e: Lanes, x: Value) -> Value:
     """e^x − 1 as 2·((2^(k−1) − ½) + 2^(k−1)·(e^r − 1)); f32 @expm1.f32@ ulp, f64 @expm1.f64@."""
-    k, r, c = reduce(e, clamp_above(e, clamp_below(e, x, EXPM1_LOW[e.dtype]), EXP_RANGE[e.dtype][1]))
-    tail = e.fma(e.mul(r, r), polynomial(e, r, EXP[e.dtype]), c)
+    reduced = reduce(e, clamp_above(e, clamp_below(e, x, EXPM1_LOW[e.dtype]), EXP_RANGE[e.dtype][1]))
     integers = e.of(FORMATS[e.dtype].integer)
-    half_power = power_of_two(e, integers.sub(k, integers.constant(1)))
-    half = e.fma(half_power, r, e.sub(half_power, e.constant(0.5)))
-    half = e.fma(half_power, tail, half)
+    half_power = power_of_two(e, integers.sub(reduced.k, integers.constant(1)))
+    half = e.fma(half_power, reduced.r, e.sub(half_power, e.constant(0.5)))
+    half = e.fma(half_power, exp_tail(e, reduced.r, reduction_error(e, reduced)), half)
     tiny = e.lt(e.abs(x), e.constant(2.0**-60))  # keeps −0 and subnormal numbers
     return e.select(tiny, x, e.add(half, half))
 
@@ -136,9 +148,8 @@ def tanh(e: Lanes, x: Value) -> Value:
 
 def sigmoid(e: Lanes, x: Value) -> Value:
     """1/(1 + t) for x ≥ 0 and t/(1 + t) below, t = e^−|x|; f32 @sigmoid.f32@ ulp, f64 @sigmoid.f64@."""
-    k, p = exp_parts(e, clamp_below(e, e.neg(e.abs(x)), EXP_RANGE[e.dtype][0]))
+    t = exp_accurate(e, clamp_below(e, e.neg(e.abs(x)), EXP_RANGE[e.dtype][0]))
     one = e.constant(1.0)
-    t = scale(e, p, k)
     divisor = e.add(t, one)
     quotient = e.div(e.select(e.lt(x, e.constant(0.0)), t, one), divisor)
     lost = e.sub(t, e.sub(divisor, one))

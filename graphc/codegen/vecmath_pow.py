@@ -21,7 +21,7 @@ from graphc.codegen.vecmath import (
     scale,
     two_product,
 )
-from graphc.codegen.vecmath_exp import EXP_RANGE, exp, exp_of_reduced, reduce
+from graphc.codegen.vecmath_exp import EXP_RANGE, exp, exp_tail, reduce, reduction_error
 from graphc.codegen.vecmath_log import decompose, log
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _log_pair(e: Lanes, x: Value) -> Pair:
 
 def _exp_pair(e: Lanes, x: Pair) -> Value:
     """e^(high + low), high within `EXP_RANGE`; a low part of half a unit or more belongs to a clamped high one."""
-    k, r, c = reduce(e, x.high)
+    reduced = reduce(e, x.high)
     low = e.select(e.lt(e.abs(x.low), e.constant(2.0**-40)), x.low, e.constant(0.0))
-    r = e.add(r, e.add(c, low))
-    return scale(e, exp_of_reduced(e, r), k)
+    r = e.add(reduced.r, e.add(reduction_error(e, reduced), low))
+    return scale(e, e.add(exp_tail(e, r, r), e.constant(1.0)), reduced.number, reduced.k)

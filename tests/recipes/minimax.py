@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mpmath import mp, mpf
+from mpmath import mp, mpf  # type: ignore[import-not-found]
 
 mp.dps = 50
 Function = Callable[[mpf], mpf]
