@@ -69,7 +69,7 @@ def test_outputs_and_updates() -> None:
     x, w = scope.typed(Input("x"), f32[N]), scope.typed(Read("w"), TensorType(f32))
     total = build.sum_(x, (0,)) + w
     graph = Graph("step", scope, (x,), (total, x), (("w", total * 2.0), ("fresh", total)))
-    result = evaluate(graph, [np.float32([1, 2, 3])], {"w": np.float32(10)})
+    result = evaluate(graph, [np.array([1, 2, 3], np.float32)], {"w": np.array(10, np.float32)})
     assert [o.tolist() for o in result.outputs] == [16.0, [1.0, 2.0, 3.0]]
     assert {k: v.tolist() for k, v in result.updates.items()} == {"w": 32.0, "fresh": 16.0}
 
@@ -80,7 +80,7 @@ def test_symbolic_attributes_are_bound() -> None:
     y = build.reshape(x, (2 * N,))
     z = build.slice_(y, (N,), (2 * N,)) + build.cast(build.iota(scope, i32, (N,), 0), f32)
     graph = Graph("f", scope, (x,), (z, build.pad(z, 7.0, (N,), (0,))))
-    first, second = evaluate(graph, [np.float32([[1, 2], [3, 4], [5, 6]])], {}).outputs
+    first, second = evaluate(graph, [np.array([[1, 2], [3, 4], [5, 6]], np.float32)], {}).outputs
     assert first.tolist() == [4.0, 6.0, 8.0]
     assert second.tolist() == [7.0, 7.0, 7.0, 4.0, 6.0, 8.0]
 
@@ -143,7 +143,7 @@ def test_the_shadow_lets_go_at_discontinuities(f: Any, free: bool) -> None:
     scope = Scope()
     x = scope.typed(Input("x"), f32[2])
     y = f(x * 10.0 * 0.1 if f is not build.sign else x * 0.1 - x / 10.0)
-    ((_, bound),) = shadow(Graph("f", scope, (x,), (y,)), [np.float32([1.0, 1.0])], {})
+    ((_, bound),) = shadow(Graph("f", scope, (x,), (y,)), [np.array([1.0, 1.0], np.float32)], {})
     assert np.isinf(bound).all() == free
 
 

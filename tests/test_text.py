@@ -102,8 +102,8 @@ ODD_NANS = np.array([0x7FC00001, 0xFFC00000, 0x7F800001], np.uint32).view(np.flo
     "array",
     [
         np.float32(0.1), np.float32(-0.0), np.float64(0.1), np.float32(np.nan), ODD_NANS, np.float64(5e-324),
-        np.float32([np.inf, -np.inf, 3.4028235e38, 1e-45]), np.zeros((0, 3)), np.array([[True], [False]]),
-        np.array([2**64 - 1], np.uint64), np.int64([-(2**63)]), np.uint8([[1, 2], [3, 4]]),
+        np.array([np.inf, -np.inf, 3.4028235e38, 1e-45], np.float32), np.zeros((0, 3)), np.array([[True], [False]]),
+        np.array([2**64 - 1], np.uint64), np.array([-(2**63)], np.int64), np.array([[1, 2], [3, 4]], np.uint8),
         np.random.default_rng(0).normal(size=300).astype(np.float32), np.random.default_rng(0).normal(size=300),
     ],
     ids=str,

@@ -88,6 +88,10 @@ def twice_the_input(graph: Graph) -> Graph:
     return replace(graph, inputs=graph.inputs * 2)
 
 
+def two_of_a_name(graph: Graph) -> Graph:
+    return replace(graph, inputs=(*graph.inputs, graph.scope.typed(Input("x"), f32[3])))
+
+
 def no_input(graph: Graph) -> Graph:
     return replace(graph, inputs=(graph.outputs[0],))
 
@@ -110,11 +114,12 @@ def other_update(graph: Graph) -> Graph:
         (with_output(other_read), "reads a Variable that is"),
         (with_output(stray_input), "not among the graph's inputs"),
         (with_output(short_constant), "does not have the bytes"),
-        (with_output(symbolic_constant), "symbolic shape"),
+        (with_output(symbolic_constant), "the bytes of its type"),
         (with_output(unbound_symbol), "uses the dimension M"),
         (with_output(contradicting_symbol), "uses the dimension N"),
         (with_output(leaf_with_operands), "a leaf with operands"),
-        (twice_the_input, "the name of another input"),
+        (twice_the_input, "is an input twice"),
+        (two_of_a_name, "the name of another input"),
         (no_input, "is no Input"),
         (two_updates, "updates w a second time"),
         (other_update, r"updates w, which is f32\[4,2\]"),

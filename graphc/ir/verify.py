@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from graphc.errors import GraphcError, InternalError
 from graphc.ir.dim import symbols_of
 from graphc.ir.graph import Graph
@@ -19,26 +17,25 @@ def verify(graph: Graph) -> None:
     one that the inputs bind, with one set of facts.
     """
     nodes = everything(graph)
-    inputs(graph, nodes)
-    reads: dict[str, TensorType] = {}
-    bound = {s.name: s for s in graph.symbols()}
+    inputs = check_inputs(graph)
+    variables: dict[str, TensorType] = {}
+    symbols = {s.name: s for s in graph.symbols()}
     for node in nodes:
-        expect(node.scope is graph.scope, node, "belongs to another scope")
-        for operand in node.inputs:
-            expect(operand.serial < node.serial, node, f"is older than its operand {operand}")
+        check_place(node, graph)
+        check_type(node)
         for s in symbols_of(*node.type.shape):
-            expect(bound.get(s.name) == s, node, f"uses the dimension {s.name}, which no input binds so")
-        inferred(node)
-        if isinstance(node.op, Read):
-            known = reads.setdefault(node.op.variable, node.type)
-            expect(known == node.type, node, f"reads a Variable that is {known} elsewhere")
-    updates(graph, reads)
+            if symbols.get(s.name) != s:
+                raise fault(node, f"uses the dimension {s.name}, which no input binds so")
+        if isinstance(node.op, Input) and inputs.get(node.op.name) is not node:
+            raise fault(node, "is not among the graph's inputs")
+        if isinstance(node.op, Read) and variables.setdefault(node.op.variable, node.type) != node.type:
+            raise fault(node, f"reads a Variable that is {variables[node.op.variable]} elsewhere")
+    check_updates(graph, variables)
 
 
-def expect(condition: bool, node: Node, fault: str) -> None:
-    """Raise `InternalError` about a node unless a condition holds."""
-    if not condition:
-        raise InternalError(f"{node} {fault}", site=node.scope.site_of(node))
+def fault(node: Node, what: str) -> InternalError:
+    """The error about a node."""
+    return InternalError(f"{node} {what}", site=node.scope.site_of(node))
 
 
 def everything(graph: Graph) -> list[Node]:
@@ -53,39 +50,50 @@ def everything(graph: Graph) -> list[Node]:
     return sorted(found, key=lambda n: n.serial)
 
 
-def inferred(node: Node) -> None:
-    """Check a node's type."""
+def check_inputs(graph: Graph) -> dict[str, Node]:
+    """The graph's inputs by name."""
+    names: dict[str, Node] = {}
+    for node in graph.inputs:
+        if not isinstance(node.op, Input):
+            raise fault(node, "is no Input, but among the inputs")
+        if names.setdefault(node.op.name, node) is not node:
+            raise fault(node, "has the name of another input")
+    if len(names) != len(graph.inputs):
+        raise fault(graph.inputs[0], "is an input twice")
+    return names
+
+
+def check_place(node: Node, graph: Graph) -> None:
+    """A node is of the graph's scope, and younger than its operands."""
+    if node.scope is not graph.scope:
+        raise fault(node, "belongs to another scope")
+    for operand in node.inputs:
+        if operand.serial >= node.serial:
+            raise fault(node, f"is older than its operand {operand}")
+
+
+def check_type(node: Node) -> None:
+    """A node's type is what its op gives; a leaf's is its own, if it has the bytes for it."""
     if isinstance(node.op, Leaf):
-        expect(not node.inputs, node, "is a leaf with operands")
-        if isinstance(node.op, Constant):
-            size = node.type.size
-            expect(isinstance(size, int), node, "is a constant of symbolic shape")
-            expect(len(node.op.data) == size * node.type.dtype.itemsize, node, "does not have the bytes of its type")
+        if node.inputs:
+            raise fault(node, "is a leaf with operands")
+        if isinstance(node.op, Constant) and node.type.size != len(node.op.data) / node.type.dtype.itemsize:
+            raise fault(node, "does not have the bytes of its type")
         return
     try:
         result = node.op.infer(*[x.type for x in node.inputs])
-    except GraphcError as fault:
-        raise InternalError(f"{node} does not type: {fault.message}", site=node.scope.site_of(node)) from fault
-    expect(result == node.type, node, f"should be {result}")
+    except GraphcError as error:
+        raise fault(node, f"does not type: {error.message}") from error
+    if result != node.type:
+        raise fault(node, f"should be {result}")
 
 
-def inputs(graph: Graph, nodes: Sequence[Node]) -> None:
-    """Check that the graph's inputs are its `Input` nodes."""
-    names: dict[str, Node] = {}
-    for node in graph.inputs:
-        expect(isinstance(node.op, Input), node, "is no Input, but among the inputs")
-        if isinstance(node.op, Input):
-            expect(node.op.name not in names, node, "has the name of another input")
-            names[node.op.name] = node
-    for node in nodes:
-        if isinstance(node.op, Input):
-            expect(names.get(node.op.name) is node, node, "is not among the graph's inputs")
-
-
-def updates(graph: Graph, reads: dict[str, TensorType]) -> None:
-    """Check that each Variable is updated once, with its own type."""
+def check_updates(graph: Graph, variables: dict[str, TensorType]) -> None:
+    """Each Variable is updated once, with its own type."""
     seen: set[str] = set()
     for name, node in graph.updates:
-        expect(name not in seen, node, f"updates {name} a second time")
-        expect(reads.get(name, node.type) == node.type, node, f"updates {name}, which is {reads.get(name)}")
+        if name in seen:
+            raise fault(node, f"updates {name} a second time")
+        if variables.get(name, node.type) != node.type:
+            raise fault(node, f"updates {name}, which is {variables[name]}")
         seen.add(name)
