@@ -37,6 +37,7 @@ from graphc.ops.logic import And, Cast, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select,
 from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
 from graphc.ops.random import Threefry
 from graphc.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum
+from graphc.ops.size import SizeOf
 from graphc.ops.transcendental import Cos, Erf, Exp, Expm1, Log, Log1p, Rsqrt, Sigmoid, Sin, Sqrt, Tanh
 
 #: Every primitive, kind by kind.
@@ -49,6 +50,7 @@ ALL: tuple[type[Op], ...] = (
     *reduction.ALL,
     *contraction.ALL,
     *indexing.ALL,
+    SizeOf,
 )
 
 __all__ = [
@@ -57,6 +59,6 @@ __all__ = [
     "Cos", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor", "Gather", "Ge",
     "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg",
     "Not", "Or", "Pad", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape",
-    "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "Sin", "Slice", "Sqrt", "StopGradient",
+    "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient",
     "Sub", "Tanh", "Threefry", "Transpose", "Xor",
 ]  # fmt: skip
