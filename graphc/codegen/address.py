@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from graphc.codegen.llvm import Builder, Value
 from graphc.ir.dim import Atom, Dim, Size, Symbol
-from graphc.schedule.kernel import Access, Axis, Buffer, Index
+from graphc.schedule.kernel import Axis, Buffer, Index
 
 #: The memory form of each dtype: bool is a byte.
 MEMORY = {

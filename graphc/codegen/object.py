@@ -45,6 +45,7 @@ def machine(target: Target) -> llvm.TargetMachine:
     """LLVM's code generator for a target."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    llvm.initialize_native_asmparser()  # for cpuid, which has no intrinsic
     return llvm.Target.from_triple(target.triple).create_target_machine(
         features=target.feature_text, opt=LEVEL, reloc="pic", codemodel="small"
     )

@@ -11,6 +11,7 @@ from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
 from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
+from graphc.ops.size import SizeOf
 
 
 class Role(Enum):
@@ -32,6 +33,7 @@ ROLES: dict[type[Op], Role] = {
     Transpose: Role.VIEW,
     Slice: Role.VIEW,
     Iota: Role.VIEW,
+    SizeOf: Role.VIEW,
     Gather: Role.VIEW,
     Reshape: Role.ALIAS,
     Reduction: Role.REDUCE,

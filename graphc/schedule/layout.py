@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+from graphc.ir.graph import Graph
 from graphc.ir.types import TensorType
 from graphc.runtime.signature import ALIGN, STATE_HEADER_BYTES
 from graphc.schedule.kernel import Buffer
@@ -65,3 +66,8 @@ def lay_out(variables: Sequence[tuple[str, TensorType, bool]], panels: Mapping[s
         slots.append(Slot(name, type_, trainable, offset, size, panel))
         offset += size
     return StateLayout(tuple(slots))
+
+
+def panels_for(graphs: Sequence[Graph], parameter_of: Mapping[str, str | None]) -> dict[str, int]:
+    """Which Variables are packed, and how wide their panels are."""
+    return {}

@@ -9,6 +9,7 @@ from math import prod
 from graphc.ir.dim import Size
 from graphc.ir.node import Constant, Node
 from graphc.ops.indexing import Gather, Iota
+from graphc.ops.size import SizeOf
 from graphc.passes.fuse import Group
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.schedule.kernel import (
@@ -151,6 +152,9 @@ class Lowering:
                 level = self.axis_level(index[node.op.axis])
                 result = self.fresh(level)
                 self.append(level, (node, index), Range(result, node.type.dtype, index[node.op.axis]))
+            case Role.VIEW if isinstance(node.op, SizeOf):
+                result = self.fresh(0)
+                self.append(0, (node, index), Range(result, node.type.dtype, Index((), node.op.size)))
             case Role.VIEW if isinstance(node.op, Gather):
                 self.gather(node, node.op, index)
             case _:

@@ -1,0 +1,161 @@
+"""The functions that handle a state: `init`, `export`, `import`; and what a file says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from graphc.codegen.address import Sizes
+from graphc.codegen.copy import COPY_BYTES, copy_name
+from graphc.codegen.cpu import BASELINE, lacks_features
+from graphc.codegen.entry import KernelLibrary, emit_body, emit_places
+from graphc.codegen.guards import check_state, header, is_misaligned, is_null, refuse, status
+from graphc.codegen.llvm import Builder, Module, Value
+from graphc.errors import InternalError
+from graphc.runtime.signature import ALIGN, Signature
+from graphc.runtime.status import Status
+from graphc.runtime.targets import Target
+from graphc.schedule.layout import Slot, StateLayout
+from graphc.schedule.program import EntrySchedule
+
+#: The most stack that drawing initial values may take, in bytes.
+STACK_BYTES = 1 << 16
+
+TEXTS = {
+    Status.OK: "no error",
+    Status.NULL: "a pointer is null",
+    Status.SIZE: "a dimension is not one that the entry takes, or the workspace or buffer has the wrong size",
+    Status.ALIGN: "a pointer is not aligned",
+    Status.STATE: "the state is not one of this program, or it has no variable of that name",
+    Status.INDEX: "an index is out of range",
+    Status.CPU: "the processor lacks a feature that the code was compiled for",
+}
+
+
+def emit_init(module: Module, prefix: str, layout: StateLayout, target: Target, fill: str) -> str:
+    """`int32_t P_init(state, seed)`: check pointer and CPU, then `fill`; runs on any x86-64 until it has checked."""
+    name = f"{prefix}_init"
+    b = Builder(
+        module, name, [("ptr", "state"), ("i64", "seed")], "i32", linkage="",
+        features=BASELINE if target.triple.startswith("x86_64") else None,
+    )  # fmt: skip
+    state, _ = b.arguments
+    refuse(b, is_null(b, state), Status.NULL)
+    refuse(b, is_misaligned(b, state, ALIGN), Status.ALIGN)
+    lacking = lacks_features(b, target)
+    if lacking is not None:
+        refuse(b, lacking, Status.CPU)
+    b.call(fill, "void", *b.arguments)
+    for offset, word in header(layout):
+        b.store(b.i64(word), b.gep("i8", state, b.i64(offset)))
+    b.ret(status(Status.OK))
+    return name
+
+
+def emit_drawn_state(module: Module, library: KernelLibrary, name: str, entry: EntrySchedule, layout: StateLayout) -> None:
+    """`void name(state, seed)`: zeros, then each Variable's initial value, drawn under the seed."""
+    body = f"{name}.body"
+    emit_body(module, library, body, entry, layout)
+    b = Builder(module, name, [("ptr", "state"), ("i64", "seed")])
+    state, seed = b.arguments
+    with b.loop(b.i64(0), b.i64(layout.bytes), ALIGN) as loop:
+        b.store(Value(f"<{ALIGN} x i8>", "zeroinitializer"), b.gep("i8", state, loop.index))
+    _, total = emit_places(b, Sizes(b, {}), entry.arena)
+    if total.literal is None or total.literal > STACK_BYTES:
+        raise InternalError(f"initial values need {total.name} bytes of workspace; {STACK_BYTES} are there")
+    stack = b.emit("ptr", f"alloca [{max(total.literal, 1)} x i8], align {ALIGN}")
+    place = b.emit("ptr", "alloca i64, align 8")
+    b.store(seed, place)
+    b.call(body, "void", state, stack, place)
+    b.ret()
+
+
+def emit_image_state(module: Module, name: str, image: bytes) -> None:
+    """`void name(state, seed)`: a given image, whatever the seed."""
+    b = Builder(module, name, [("ptr", "state"), ("i64", "seed")])
+    source = module.constant_bytes(f"{name}.image", image)
+    b.call(COPY_BYTES, "void", b.arguments[0], source, b.i64(len(image)))
+    b.ret()
+
+
+def emit_transfer(module: Module, prefix: str, layout: StateLayout, out: bool) -> str:
+    """`P_export` and `P_import`: one Variable by name, between the state and its logical form."""
+    name = f"{prefix}_{'export' if out else 'import'}"
+    parameters = [("ptr", "state"), ("ptr", "name"), ("ptr", "image"), ("i64", "bytes")]
+    b = Builder(module, name, parameters, "i32", linkage="")
+    state, asked, image, size = b.arguments
+    check_state(b, state, layout)
+    for pointer in (asked, image):
+        refuse(b, is_null(b, pointer), Status.NULL)
+    for number, slot in enumerate(layout.slots):
+        text = module.constant_bytes(f"name.{number}", slot.name.encode() + b"\0", align=1)
+        here, other = b.fresh("here"), b.fresh("other")
+        b.branch_if(b.call("same_text", "i1", asked, text), here, other)
+        b.label(here)
+        transfer(b, slot, state, image, size, out)
+        b.ret(status(Status.OK))
+        b.label(other)
+    b.ret(status(Status.STATE))
+    return name
+
+
+def transfer(b: Builder, slot: Slot, state: Value, image: Value, size: Value, out: bool) -> None:
+    """Copy one Variable; its size must be exact."""
+    itemsize = slot.type.dtype.itemsize
+    logical = prod(int(s) for s in slot.type.shape) * itemsize  # type: ignore[arg-type]
+    refuse(b, b.icmp("ne", size, b.i64(logical)), Status.SIZE)
+    place = b.gep("i8", state, b.i64(slot.offset))
+    if slot.panel:
+        rows, columns = (b.i64(int(s)) for s in slot.type.shape)  # type: ignore[arg-type]
+        refuse(b, is_misaligned(b, image, itemsize), Status.ALIGN)
+        b.call(copy_name(itemsize, pack=not out), "void", place, image, rows, columns, b.i64(slot.panel))
+    else:
+        target, source = (image, place) if out else (place, image)
+        b.call(COPY_BYTES, "void", target, source, b.i64(logical))
+
+
+def emit_same_text(module: Module) -> None:
+    """`i1 same_text(ptr a, ptr b)`: whether two C strings are equal."""
+    b = Builder(module, "same_text", [("ptr", "a"), ("ptr", "b")], "i1")
+    first, second = b.arguments
+    b.branch("next")
+    b.label("next")
+    b.line("%at = phi i64 [ 0, %entry ], [ %following, %more ]")
+    at = Value("i64", "%at")
+    x, y = (b.load("i8", b.gep("i8", text, at)) for text in (first, second))
+    b.branch_if(b.icmp("eq", x, y), "equal", "differ")
+    b.label("differ")
+    b.ret(Value("i1", "false"))
+    b.label("equal")
+    b.branch_if(b.icmp("eq", x, Value("i8", "0")), "end", "more")
+    b.label("more")
+    b.line("%following = add i64 %at, 1")
+    b.branch("next")
+    b.label("end")
+    b.ret(Value("i1", "true"))
+
+
+def emit_texts(module: Module, prefix: str, signature: Signature) -> list[str]:
+    """`P_signature()` and `P_error(code)`."""
+    b = Builder(module, f"{prefix}_signature", [], "ptr", linkage="")
+    b.ret(module.constant_bytes("signature", signature.to_json().encode() + b"\0", align=1))
+    b = Builder(module, f"{prefix}_error", [("i32", "code")], "ptr", linkage="")
+    text = module.constant_bytes("error.unknown", b"unknown error code\0", align=1)
+    for code, message in TEXTS.items():
+        known = module.constant_bytes(f"error.{int(code)}", message.encode() + b"\0", align=1)
+        text = b.select(b.icmp("eq", b.arguments[0], status(code)), known, text)
+    b.ret(text)
+    return [f"{prefix}_signature", f"{prefix}_error"]
+
+
+def emit_workspace(module: Module, prefix: str, symbols: Sequence[str], entries: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """`P_workspace_bytes(all dimensions)`: the most that any entry takes; SIZE_MAX if any refuses."""
+    name = f"{prefix}_workspace_bytes"
+    b = Builder(module, name, [("i64", f"s.{s}") for s in symbols], "i64", linkage="")
+    values = dict(zip(symbols, b.arguments, strict=True))
+    total = b.i64(0)
+    for symbol, dims in entries:
+        need = b.call(f"{symbol}_workspace_bytes", "i64", *(values[d] for d in dims))
+        total = b.intrinsic("llvm.umax.i64", "i64", total, need)
+    b.ret(total)
+    return name

@@ -1,0 +1,223 @@
+"""The straight line: from a traced program to machine code in this process, or to a file.
+
+    trace     Python             -> Graph          frontend   forward, gradients and updates as one pure graph an entry
+    optimise  Graph              -> Graph          passes     simplified, verified after every pass
+    lay_out   Variables          -> StateLayout    schedule   one place and packing for each, shared by all entries
+    schedule  Graph              -> EntrySchedule  schedule   fused groups -> kernels (loop IR), in order; the arena
+    emit      schedules          -> LLVM text      codegen    vector code, the C ABI around it
+    object    LLVM text          -> ELF object     codegen    LLVM's code generator
+    link      object             -> shared object  codegen    graphc's own linker
+    load      shared object      -> Compiled       runtime    dlopen; the same for compile(), build() and gr.load()
+
+The cache key is taken from the traced graphs, before any pass: a warm start goes from `trace` straight to `load`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graphc import version
+from graphc.errors import ArgumentError, UnsupportedError
+from graphc.frontend.trace import TracedEntry, TracedProgram
+from graphc.ir.text import print_graph, segments
+from graphc.runtime import signature as sig
+from graphc.runtime import targets
+from graphc.runtime.arguments import Cast
+from graphc.runtime.artifact import open_artifact
+from graphc.runtime.cache import Cache, key_of
+from graphc.runtime.files import write_atomically
+from graphc.runtime.load import Compiled
+from graphc.runtime.targets import Target
+from graphc.sites import user_site
+
+if TYPE_CHECKING:
+    from graphc.codegen.abi import EntryAbi
+    from graphc.codegen.program import EmittedProgram
+    from graphc.schedule.layout import StateLayout
+    from graphc.schedule.program import EntrySchedule
+
+
+@dataclass(frozen=True)
+class Options:
+    """What changes the code of a program."""
+
+    prefix: str
+    target: Target
+
+    def key(self) -> str:
+        """The part of the cache key that options make: features, never the CPU's name."""
+        return f"{self.prefix};{self.target.triple};{self.target.feature_text};{self.target.vector_bytes}"
+
+
+def compile_program(
+    program: TracedProgram,
+    *,
+    threads: int = 1,
+    cpu: str = "native",
+    check: str | None = None,
+    exact_across_cpus: bool = False,
+    tune: bool = False,
+    cast: Cast = None,
+) -> Compiled:
+    """Machine code in this process, from the cache where it holds the program, with its state at `init(seed=0)`."""
+    refuse_unsupported(threads=threads != 1, check=check is not None, exact_across_cpus=exact_across_cpus, tune=tune)
+    options = Options(c_prefix(program.name), targets.target(cpu))
+    cache, key = Cache(), program_key(program, options)
+    path = cache.get(key) or cache.put(key, shared_object(program, options))
+    compiled = Compiled(open_artifact(path), cast=cast)
+    compiled.builder = partial(build_program, program, cpu=cpu)
+    return compiled
+
+
+def build_program(
+    program: TracedProgram,
+    path: str | os.PathLike[str],
+    *,
+    target: str | None = None,
+    cpu: str = "native",
+    linker: str = "auto",
+    prefix: str | None = None,
+    entries: Sequence[str] | None = None,
+    image: bytes | None = None,
+) -> Path:
+    """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives.
+
+    Without an image, initial values are drawn under the seed that `init` is called with. Returns the path.
+    """
+    from graphc.codegen.header import header_text
+    from graphc.codegen.object import emit_object
+    from graphc.codegen.outputs import write_output
+
+    refuse_unsupported(target=target is not None)
+    place = Path(path)
+    options = Options(c_prefix(prefix or place.stem), targets.target(cpu))
+    chosen = program if entries is None else with_entries(program, entries)
+    emitted, signature = emit_program(chosen, options, image)
+    write_output(emit_object(emitted.text, options.target), emitted.exports, place, linker)
+    write_atomically(place.with_suffix(".h"), header_text(signature).encode())
+    return place
+
+
+def shared_object(program: TracedProgram, options: Options) -> bytes:
+    """The linked file, as bytes."""
+    from graphc.codegen.link import link_shared
+    from graphc.codegen.object import emit_object
+
+    emitted, _ = emit_program(program, options, image=None)
+    return link_shared(emit_object(emitted.text, options.target), emitted.exports, f"{options.prefix}.so")
+
+
+def emit_program(
+    program: TracedProgram, options: Options, image: bytes | None
+) -> tuple[EmittedProgram, sig.Signature]:
+    """Everything between the traced graphs and LLVM's text."""
+    from graphc.codegen.program import ScheduledProgram, emit
+    from graphc.passes.pipeline import optimise
+    from graphc.schedule.layout import lay_out, panels_for
+    from graphc.schedule.program import schedule_entry
+
+    graphs = [optimise(entry.graph) for entry in program.entries]
+    variables = [(v.name, v.type, v.trainable) for v in program.variables]
+    layout = lay_out(variables, panels_for(graphs, {v.name: v.like for v in program.variables}))
+    schedules = [schedule_entry(graph, layout.buffers, options.target) for graph in graphs]
+    initial = schedule_entry(optimise(program.initial()), layout.buffers, options.target)
+    abis = [entry_abi(e, s, options) for e, s in zip(program.entries, schedules, strict=True)]
+    signature = describe(program, abis, layout, options)
+    return emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target), signature
+
+
+def program_key(program: TracedProgram, options: Options) -> str:
+    """The cache key: traced graphs with their constants, signatures, options and versions."""
+    parts: list[str | bytes] = [version.VERSION, str(sig.ABI), options.key(), program.name]
+    for entry in program.entries:
+        interface = (entry.name, entry.inputs, entry.outputs, entry.tree, [(c.size, c.minimum) for c in entry.checks])
+        parts += [repr(interface), print_graph(entry.graph, sites=False), *segments(entry.graph)]
+    initial = program.initial()
+    parts += [repr([(v.name, v.trainable, v.like) for v in program.variables]), print_graph(initial, sites=False)]
+    return key_of(*parts, *segments(initial))
+
+
+def entry_abi(entry: TracedEntry, schedule: EntrySchedule, options: Options) -> EntryAbi:
+    """The C interface of an entry."""
+    from graphc.codegen.abi import EntryAbi
+
+    ranges = tuple(None if i.low is None or i.high is None else (i.low, i.high) for i in entry.inputs)
+    minimums = tuple((c.size, c.minimum) for c in entry.checks)
+    return EntryAbi(schedule, f"{options.prefix}_{entry.name}", ranges, minimums, entry.batch)
+
+
+def describe(
+    program: TracedProgram, abis: Sequence[EntryAbi], layout: StateLayout, options: Options
+) -> sig.Signature:
+    """What the file will say of itself."""
+    symbols = {s.name: s for e in program.entries for s in e.graph.symbols()}
+    return sig.Signature(
+        prefix=options.prefix,
+        state_bytes=layout.bytes,
+        layout_hash=layout.hash,
+        symbols=tuple(sig.Symbol(s.name, s.min, s.max, s.multiple_of) for s in symbols.values()),
+        state=tuple(
+            sig.StateVariable(
+                s.name, s.type.dtype.name, tuple(int(d) for d in s.type.shape), s.offset, s.bytes,  # type: ignore[arg-type]
+                sig.Layout("panel", s.panel) if s.panel else sig.Layout(), s.trainable,
+            )
+            for s in layout.slots
+        ),
+        entries=tuple(describe_entry(e, abi) for e, abi in zip(program.entries, abis, strict=True)),
+        features=options.target.features,
+    )  # fmt: skip
+
+
+def describe_entry(entry: TracedEntry, abi: EntryAbi) -> sig.Entry:
+    """An entry of the signature."""
+    inputs = tuple(
+        sig.Input(i.name, i.type.dtype.name, dims(i.type.shape), i.low, i.high) for i in entry.inputs
+    )
+    outputs = tuple(
+        sig.Output(name, node.type.dtype.name, dims(node.type.shape))
+        for name, node in zip(entry.outputs, entry.graph.outputs, strict=True)
+    )
+    symbols = tuple(s.name for s in abi.schedule.symbols)
+    return sig.Entry(
+        entry.name, abi.symbol, abi.pure, symbols, inputs, outputs, entry.tree, entry.batch,
+        repeat=not abi.pure, epoch=abi.has_epoch,
+    )  # fmt: skip
+
+
+def dims(shape: Sequence[object]) -> tuple[int | str, ...]:
+    """A shape as the signature writes it."""
+    return tuple(s if isinstance(s, int) else str(s) for s in shape)
+
+
+def with_entries(program: TracedProgram, names: Sequence[str]) -> TracedProgram:
+    """The program with some of its entries only."""
+    known = {e.name: e for e in program.entries}
+    for name in names:
+        if name not in known:
+            raise ArgumentError(
+                f"build: the program has no entry {name!r}", site=user_site(), help=f"it has {', '.join(known)}"
+            )
+    return replace(program, entries=tuple(known[n] for n in names))
+
+
+def c_prefix(name: str) -> str:
+    """A name that may start C identifiers. Raises `ArgumentError` where it can't."""
+    if name.isascii() and name.isidentifier():
+        return name
+    raise ArgumentError(
+        f"{name!r} can't be the prefix of C functions", site=user_site(), help="use letters, digits and underscores"
+    )
+
+
+def refuse_unsupported(**options: bool) -> None:
+    """Raise `UnsupportedError` for options that this version does not have."""
+    for name, given in options.items():
+        if given:
+            raise UnsupportedError(
+                f"the option {name} is not there yet", site=user_site(), help=f"leave {name} at its default"
+            )
