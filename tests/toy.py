@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.runtime.signature import (
@@ -23,10 +24,36 @@ from graphc.runtime.signature import (
     Symbol,
 )
 from graphc.runtime.targets import Target
+from graphc.runtime.tree import Tree
 
 NULL, SIZE, ALIGN, STATE, INDEX = 1, 2, 3, 4, 5
 W, KERNEL, EPOCH, STATE_BYTES, HASH = 64, 128, 512, 576, 0x0123456789ABCDEF
 KEEP_ORDER = (1 << 64) - 1
+
+ENTRIES = (
+    Entry(
+        "predict", "toy_predict", True, ("N",), (Input("x", "f32", ("N", 3)),), (Output("y", "f32", ("N", 3)),), 0,
+        batch="N",
+    ),
+    Entry(
+        "train_step", "toy_train_step", False, ("N",),
+        (Input("x", "f32", ("N", 3)), Input("y", "i32", ("N",), low=0, high=9)), (Output("loss", "f32", ()),),
+        {"dict": [["loss", 0]]}, batch="N", repeat=True, epoch=True,
+    ),
+    Entry(
+        "stats", "toy_stats", True, ("N",), (Input("x", "f32", ("2*N + 1",)),),
+        (Output("sum", "f32", ()), Output("count", "i64", ()), Output("first", "f32", (1,))),
+        {"tuple": [{"none": True}, {"list": [0, 1, 2]}]}, batch="N",
+    ),
+)  # fmt: skip
+
+#: More entries, which are stats under other structures.
+TREES: list[tuple[str, Tree]] = [
+    ("nested", {"tuple": [{"none": True}, {"list": [2, 0, 1]}]}),
+    ("listed", {"list": [2, 0, 1]}),
+    ("tupled", {"tuple": [1, 2, 0]}),
+    ("mapped", {"dict": [["b", 2], ["a", 0], ["n", 1]]}),
+]
 
 SIGNATURE = Signature(
     prefix="toy",
@@ -39,22 +66,10 @@ SIGNATURE = Signature(
         StateVariable("graphc/epoch", "i64", (), EPOCH, 8),
     ),
     entries=(
-        Entry(
-            "predict", "toy_predict", True, ("N",), (Input("x", "f32", ("N", 3)),), (Output("y", "f32", ("N", 3)),), 0,
-            batch="N",
-        ),
-        Entry(
-            "train_step", "toy_train_step", False, ("N",),
-            (Input("x", "f32", ("N", 3)), Input("y", "i32", ("N",), low=0, high=9)), (Output("loss", "f32", ()),),
-            {"dict": [["loss", 0]]}, batch="N", repeat=True, epoch=True,
-        ),
-        Entry(
-            "stats", "toy_stats", True, ("N",), (Input("x", "f32", ("2*N + 1",)),),
-            (Output("sum", "f32", ()), Output("count", "i64", ()), Output("first", "f32", (1,))),
-            {"tuple": [{"none": True}, {"list": [0, 1, 2]}]}, batch="N",
-        ),
+        *ENTRIES,
+        *(replace(ENTRIES[-1], name=name, inputs=(Input("x", "f32", ("N", 3)),), tree=tree) for name, tree in TREES),
     ),
-)  # fmt: skip
+)
 
 EXPORTS = [
     "toy_init", "toy_workspace_bytes", "toy_predict", "toy_predict_workspace_bytes", "toy_train_step",

@@ -390,31 +390,37 @@ class Trampoline:
             b.store(made, place)
             b.branch_if(self.same(made, NULL), "fail", there)
             b.label(there)
-        leaf, tuple_, list_, dict_ = (b.fresh(n) for n in ("leaf", "tuple", "list", "dict"))
-        kinds = ((fast.TUPLE, tuple_), (fast.LIST, list_), (fast.DICT, dict_))
+        leaf, tuple_, list_, dict_, nested = (b.fresh(n) for n in ("leaf", "tuple", "list", "dict", "nested"))
+        kinds = ((fast.TUPLE, tuple_), (fast.LIST, list_), (fast.DICT, dict_), (fast.NESTED, nested))
         b.line(f"switch {self.kind}, label %{leaf} [{' '.join(f'i64 {k}, label %{n}' for k, n in kinds)}]")
         b.label(leaf)
         b.ret(b.load("ptr", self.objects))
         b.label(tuple_)
-        self.sequence("PyTuple")
+        b.ret(self.sequence("PyTuple"))
         b.label(list_)
-        self.sequence("PyList")
+        b.ret(self.sequence("PyList"))
         b.label(dict_)
         self.mapping()
+        b.label(nested)
+        leaves = self.sequence("PyTuple")
+        b.store(leaves, self.scratch)
+        made = self.call("PyObject_Vectorcall", "ptr", self.pointer(self.of("keys")), self.scratch, b.i64(1), NULL)
+        self.call("Py_DecRef", "void", leaves)
+        b.ret(made)
 
     def ordered(self, index: Value) -> Value:
         """The result that stands at a place of the structure."""
         order = self.pointer(self.of("order"))
         return self.b.load("ptr", self.element(self.objects, self.b.load("i64", self.element(order, index))))
 
-    def sequence(self, kind: str) -> None:
-        """Return a tuple or a list of the results; it takes over our references."""
+    def sequence(self, kind: str) -> Value:
+        """A tuple or a list of the results; it takes over our references."""
         b = self.b
         made = self.call(f"{kind}_New", "ptr", self.n_outputs)
         self.unless(b.icmp("ne", made, NULL), "fail")
         with b.loop(b.i64(0), self.n_outputs) as loop:
             self.call(f"{kind}_SetItem", "i32", made, loop.index, self.ordered(loop.index))
-        b.ret(made)
+        return made
 
     def mapping(self) -> None:
         """Return a dict of the results; it has references of its own."""

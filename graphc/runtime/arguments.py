@@ -101,6 +101,8 @@ def conform(array: Array, dtype: str, role: str, cast: Cast = None) -> Array:
     Another dtype is a `DTypeError` that prints the cast, unless `cast="same_kind"` allows it.
     """
     wanted = NUMPY[dtype]
+    if array.dtype == wanted and array.flags.carray:
+        return array
     if array.dtype.newbyteorder("=") != wanted and not (cast and np.can_cast(array.dtype, wanted, cast)):
         name = role.rsplit(" ", 1)[-1]
         raise DTypeError(
@@ -179,7 +181,7 @@ def infer_symbols(
             )
     for name in entry.symbols:
         if name != free:
-            check_range(signature, entry, name, symbols, [given(*origin[name])] if name in origin else [])
+            check_range(signature, entry, name, symbols, origin.get(name))
     return symbols
 
 
@@ -208,7 +210,11 @@ def bind_symbol(
 
 
 def check_range(
-    signature: Signature, entry: Entry, name: str, symbols: Mapping[str, int], shown: Sequence[Operand] = ()
+    signature: Signature,
+    entry: Entry,
+    name: str,
+    symbols: Mapping[str, int],
+    origin: tuple[Input, Array] | None = None,
 ) -> None:
     """`ShapeError` where a symbol has no value or one outside its range."""
     if name not in symbols:
@@ -219,4 +225,4 @@ def check_range(
         limits = [f"at least {low}"] + ([f"at most {high}"] if high is not None else [])
         limits += [f"a multiple of {step}"] if step != 1 else []
         message = f"{entry.name}: {name} is {value}, must be {' and '.join(limits)}"
-        raise ShapeError(message, operands=shown, site=user_site())
+        raise ShapeError(message, operands=[given(*origin)] if origin else (), site=user_site())

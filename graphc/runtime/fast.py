@@ -12,7 +12,7 @@ import ctypes
 import importlib
 import platform
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from graphc.runtime.artifact import Function
 from graphc.runtime.cache import Cache, key_of
 from graphc.runtime.memory import address_of
 from graphc.runtime.signature import Entry, Input, Output, Signature
-from graphc.runtime.tree import Tree
+from graphc.runtime.tree import Tree, unflatten
 
-#: Calls shorter than this keep the GIL and take the fast path.
-SHORT_SECONDS = 1e-4
+#: Calls shorter than this keep the GIL and take the fast path; it is less than the interpreter itself keeps it (5 ms).
+SHORT_SECONDS = 2e-3
 #: What the trampoline has room for on its stack.
 MAX_VALUES, MAX_SYMBOLS, MAX_RANK = 8, 4, 8
 INT64_MAX = (1 << 63) - 1
@@ -47,7 +47,7 @@ NUMPY_FUNCTIONS = {"PyArray_Empty": 184, "PyArray_Scalar": 60}
 #: The table of addresses: those functions, then objects.
 TABLE = (*PYTHON_FUNCTIONS, *NUMPY_FUNCTIONS, "ndarray", "dict", "name of _call", "name of out")
 
-LEAF, TUPLE, LIST, DICT = range(4)
+LEAF, TUPLE, LIST, DICT, NESTED = range(5)
 
 
 def fields(*names: str) -> tuple[tuple[str, Any], ...]:
@@ -80,7 +80,11 @@ class Value(ctypes.Structure):
 
 
 class Descriptor(ctypes.Structure):
-    """An entry over a state. Calls whose arguments have fewer than `limit` elements in all are known to be short."""
+    """An entry over a state. Calls whose arguments have fewer than `limit` elements in all are known to be short.
+
+    `order` holds the results' numbers in the order of the returned dict's `keys`, tuple or list; a nested structure is
+    made by the function at `keys` from a tuple of the results.
+    """
 
     _fields_ = fields(
         "table", "limit", "cell", "function", "workspace_function", "inputs", "outputs", "ranges", "n_inputs",
@@ -103,7 +107,8 @@ class Fast:
 
     def _describe(self, signature: Signature, entry: Entry, function: Function, workspace: Function) -> None:
         ranges = [signature.by_symbol[name] for name in entry.symbols]
-        kind, keys, order = flat_tree(entry.tree) or (LEAF, [], [])
+        kind, keys, order = flat_tree(entry.tree) or (NESTED, [], list(range(len(entry.outputs))))
+        build = partial(unflatten, entry.tree)
         self.descriptor.cell = ctypes.addressof(self.cell)
         self.descriptor.function, self.descriptor.workspace_function = address(function), address(workspace)
         self.descriptor.inputs = self._array(Value, [self._value(entry, v) for v in entry.inputs])
@@ -114,9 +119,9 @@ class Fast:
         self.descriptor.n_symbols = len(entry.symbols)
         self.descriptor.n_words = 3 + len(entry.symbols) + len(entry.inputs) + len(entry.outputs)
         self.descriptor.kind = kind
-        self.descriptor.keys = self._array(ctypes.c_int64, [id(key) for key in keys])
+        self.descriptor.keys = id(build) if kind == NESTED else self._array(ctypes.c_int64, [id(key) for key in keys])
         self.descriptor.order = self._array(ctypes.c_int64, order)
-        self._kept += [function, workspace, keys]
+        self._kept += [function, workspace, keys, build]
 
     def _array(self, type_: Any, items: list[Any]) -> int:
         """The address of a C array that lives as long as this."""
@@ -138,7 +143,7 @@ class Fast:
 
 
 def fits(entry: Entry) -> bool:
-    """Whether the trampoline can describe an entry: few arguments, axes that are sizes or symbols, a flat result."""
+    """Whether the trampoline can describe an entry: few arguments, axes that are sizes or symbols."""
     values: list[Input | Output] = [*entry.inputs, *entry.outputs]
     axes = [dim for value in values for dim in value.shape]
     return (
@@ -146,7 +151,6 @@ def fits(entry: Entry) -> bool:
         and len(entry.symbols) <= MAX_SYMBOLS
         and all(len(value.shape) <= MAX_RANK for value in values)
         and all(isinstance(dim, int) or dim in entry.symbols for dim in axes)
-        and flat_tree(entry.tree) is not None
     )
 
 
