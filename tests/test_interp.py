@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from graphc import ops
+from graphc.autodiff import gradients
 from graphc.errors import DTypeError, InternalError, ShapeError
 from graphc.ir import build
 from graphc.ir.binding import bind_symbols
@@ -145,6 +146,17 @@ def test_the_shadow_lets_go_at_discontinuities(f: Any, free: bool) -> None:
     y = f(x * 10.0 * 0.1 if f is not build.sign else x * 0.1 - x / 10.0)
     ((_, bound),) = shadow(Graph("f", scope, (x,), (y,)), [np.array([1.0, 1.0], np.float32)], {})
     assert np.isinf(bound).all() == free
+
+
+def test_the_shadow_knows_a_clear_extreme() -> None:
+    scope = Scope()
+    x = scope.typed(Input("x"), f32[N, 3])
+    scaled = x * 1.1
+    (gradient,) = gradients(build.sum_(build.reduce_max(scaled, (1,)), (0,)), [x])
+    rows = np.array([[1.0, 2.0, 3.0], [3.0, 3.0, 1.0]], np.float32)
+    ((value, bound),) = shadow(Graph("f", scope, (x,), (gradient,)), [rows], {})
+    np.testing.assert_allclose(value, [[0.0, 0.0, 1.1], [0.55, 0.55, 0.0]], rtol=1e-6)
+    assert (bound[0] < 1e-6).all() and (bound[1] > 0.1).any()
 
 
 def test_a_wrong_result_is_outside_the_shadow() -> None:

@@ -76,6 +76,10 @@ def unbound_symbol(graph: Graph) -> Node:
     return build.constant(graph.scope, 1.0, f32, (symbol("M"),))
 
 
+def unbound_attribute(graph: Graph) -> Node:
+    return graph.scope.node(ops.SizeOf(f32, symbol("M")))
+
+
 def contradicting_symbol(graph: Graph) -> Node:
     return build.constant(graph.scope, 1.0, f32, (symbol("N", min=1),))
 
@@ -116,6 +120,7 @@ def other_update(graph: Graph) -> Graph:
         (with_output(short_constant), "does not have the bytes"),
         (with_output(symbolic_constant), "the bytes of its type"),
         (with_output(unbound_symbol), "uses the dimension M"),
+        (with_output(unbound_attribute), "uses the dimension M"),
         (with_output(contradicting_symbol), "uses the dimension N"),
         (with_output(leaf_with_operands), "a leaf with operands"),
         (twice_the_input, "is an input twice"),

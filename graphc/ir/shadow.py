@@ -79,10 +79,10 @@ def exact(array: Array) -> Shade:
 def shade(node: Node, op: Op, xs: Sequence[Shade]) -> Shade:
     """A node's shade from its operands'; `op` is its op, bound."""
     result = node.type.dtype
-    if result.is_float and isinstance(op, (ops.Cast, ops.Iota)):
+    if result.is_float and isinstance(op, (ops.Cast, ops.Iota, ops.SizeOf)):
         op = replace(op, dtype=f64)
     value = np.asarray(op.eval(*(x.value for x in xs)))
-    carried = np.asarray(carry(op, value, xs), np.float64)
+    carried = np.asarray(rivals(xs, axes) if (axes := extreme_axes(node)) else carry(op, value, xs), np.float64)
     if not result.is_float:
         return Shade(value, np.where(carried <= 0, 0.0, np.inf))
     limits = FORMATS[result]
@@ -91,6 +91,26 @@ def shade(node: Node, op: Op, xs: Sequence[Shade]) -> Shade:
     # Beyond the range of the dtype (or at its edge, on either side) nothing is known; infinities and NaNs agree.
     overflow = np.isfinite(value) & (np.abs(value) + bound > limits.largest)
     return Shade(value, np.where(np.isnan(bound) | overflow, np.inf, bound))
+
+
+def extreme_axes(node: Node) -> tuple[int, ...]:
+    """The axes, where a node is x = max x (or min) over axes; none where it is something else."""
+    if isinstance(node.op, ops.Eq) and isinstance(node.inputs[1].op, ops.Broadcast):
+        x, spread = node.inputs
+        reduced = spread.inputs[0]
+        if isinstance(reduced.op, (ops.ReduceMax, ops.ReduceMin)) and reduced.inputs[0] is x:
+            axes = reduced.op.axes
+            kept = tuple(a for a in range(x.type.rank) if a not in axes)
+            return axes if spread.op == ops.Broadcast(x.type.shape, kept) else ()
+    return ()
+
+
+def rivals(xs: Sequence[Shade], axes: tuple[int, ...]) -> Array:
+    """Where an element may or may not be the extreme: it and others are within their bounds of it."""
+    x, y = xs
+    slack = x.bound + y.bound
+    near = ~(np.abs(x.value - y.value) > slack)
+    return np.asarray(near & (np.sum(near, axes, keepdims=True) > 1) & (slack > 0))
 
 
 @singledispatch
@@ -196,6 +216,11 @@ def _(op: ops.Cast, y: Array, xs: Sequence[Shade]) -> Any:
 @carry.register
 def _(op: ops.Generator, y: Array, xs: Sequence[Shade]) -> Any:
     return np.zeros(y.shape)
+
+
+@roundoff.register
+def _(op: ops.Generator, y: Array, xs: Sequence[Shade]) -> Any:
+    return np.where(np.abs(y) > 2.0**24, np.abs(y), 0.0)  # smaller whole numbers are exact, so comparable
 
 
 @carry.register

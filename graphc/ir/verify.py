@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields
+
 from graphc.errors import GraphcError, InternalError
-from graphc.ir.dim import symbols_of
+from graphc.ir.dim import Size, symbols_of
 from graphc.ir.graph import Graph
-from graphc.ir.node import Constant, Input, Leaf, Node, Read
+from graphc.ir.node import Constant, Input, Leaf, Node, Op, Read
 from graphc.ir.types import TensorType
 
 
@@ -23,7 +26,7 @@ def verify(graph: Graph) -> None:
     for node in nodes:
         check_place(node, graph)
         check_type(node)
-        for s in symbols_of(*node.type.shape):
+        for s in symbols_of(*node.type.shape, *attribute_sizes(node.op)):
             if symbols.get(s.name) != s:
                 raise fault(node, f"uses the dimension {s.name}, which no input binds so")
         if isinstance(node.op, Input) and inputs.get(node.op.name) is not node:
@@ -48,6 +51,13 @@ def everything(graph: Graph) -> list[Node]:
             found[node] = None
             stack.extend(node.inputs)
     return sorted(found, key=lambda n: n.serial)
+
+
+def attribute_sizes(op: Op) -> Iterator[Size]:
+    """The sizes among an op's attributes."""
+    for field in fields(op):
+        value = getattr(op, field.name)
+        yield from value if isinstance(value, tuple) else (value,)
 
 
 def check_inputs(graph: Graph) -> dict[str, Node]:

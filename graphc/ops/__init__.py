@@ -59,6 +59,6 @@ __all__ = [
     "Cos", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor", "Gather", "Ge",
     "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg",
     "Not", "Or", "Pad", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape",
-    "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient",
-    "Sub", "Tanh", "Threefry", "Transpose", "Xor",
+    "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "Sin", "SizeOf", "Slice", "Sqrt",
+    "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "Xor",
 ]  # fmt: skip

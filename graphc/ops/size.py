@@ -7,24 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.ir.dim import Size
-from graphc.ir.node import Array, Node
+from graphc.ir.node import Array
 from graphc.ir.types import DType, TensorType
-from graphc.ops.base import Generator, expect_arity
+from graphc.ops.base import NUMERIC, Generator, expect_arity, expect_dtype, numbers
 
 
 @dataclass(frozen=True)
 class SizeOf(Generator):
-    """A dimension as a scalar of a numeric dtype (in floats rounded to nearest)."""
+    """A dimension as a scalar of a numeric dtype (integers wrap, floats round)."""
 
     dtype: DType
     size: Size
 
     def infer(self, *operands: TensorType) -> TensorType:
         expect_arity(self, operands, 0)
-        return TensorType(self.dtype, ())
+        result = TensorType(self.dtype)
+        expect_dtype(self, result, NUMERIC)
+        return result
 
     def eval(self, *operands: Array) -> Array:
-        return np.asarray(self.size, self.dtype.numpy)
-
-    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
-        return ()
+        return np.full((), numbers((self.size,))[0]).astype(self.dtype.numpy)
