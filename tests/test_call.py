@@ -26,6 +26,7 @@ from graphc.errors import (
     ShapeError,
     StateError,
     TargetError,
+    UnsupportedError,
 )
 from graphc.runtime import call
 from graphc.runtime.load import Compiled, load
@@ -474,6 +475,16 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         load(path)
     with pytest.raises(BuildError, match="No such file"):
         load(tmp_path / "nowhere.so")
+
+
+def test_build_hands_the_current_state_to_the_builder(toy: Compiled, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="no source"):
+        toy.build(tmp_path / "copy.so")
+    toy.builder = lambda path, image, **options: path.write_bytes(image) and path
+    toy.train_step(X, Y)
+    path = toy.new_state().build(tmp_path / "a", cpu="x86-64-v3")
+    assert path.read_bytes() == toy.new_state().state.memory.tobytes()
+    assert toy.build(tmp_path / "b").read_bytes() == toy.state.memory.tobytes()
 
 
 def test_another_abi_is_refused(file: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from graphc.runtime import elf
 from graphc.codegen.relocate import Machine, machine_of
 from graphc.errors import InternalError
+from graphc.runtime import elf
 
 
 @dataclass

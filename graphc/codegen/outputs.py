@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphc.runtime import elf
 from graphc.codegen.link import link_shared
 from graphc.codegen.relocate import MACHINES
 from graphc.errors import BuildError, TargetError
+from graphc.runtime import elf
 from graphc.runtime.files import write_atomically
 
 LINKERS = ("auto", "own", "cc")

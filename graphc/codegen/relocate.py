@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from graphc.runtime.elf import EM_AARCH64, EM_X86_64
 from graphc.errors import InternalError, TargetError
+from graphc.runtime.elf import EM_AARCH64, EM_X86_64
 
 Apply = Callable[[bytearray, int, int, int], None]
 """(section content, offset in it, S + A, P) -> None: patch the content."""

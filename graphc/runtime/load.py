@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from graphc.errors import UnsupportedError
 from graphc.runtime.arguments import Cast
 from graphc.runtime.artifact import Artifact, open_artifact
 from graphc.runtime.call import BoundEntry
 from graphc.runtime.signature import Signature
 from graphc.runtime.state import State
+from graphc.sites import user_site
+
+Builder = Callable[..., Path]
+"""(path, image=bytes, **options) -> the path written."""
 
 
 class Compiled:
@@ -19,6 +25,8 @@ class Compiled:
     def __init__(self, artifact: Artifact, seed: int = 0, cast: Cast = None):
         """`cast="same_kind"` converts arguments of a wrong dtype where NumPy's rule of that name allows it."""
         self._artifact, self._cast = artifact, cast
+        #: What `build` calls with the state's image; None for a program that was loaded from a file.
+        self.builder: Builder | None = None
         self._state = State(artifact, seed)
         self.entries = {e.name: BoundEntry(e, self._state, cast) for e in artifact.signature.entries}
         self.__dict__.update(self.entries)
@@ -56,7 +64,9 @@ class Compiled:
 
     def new_state(self, seed: int = 0) -> Compiled:
         """The same code over a state of its own."""
-        return type(self)(self._artifact, seed, self._cast)
+        other = type(self)(self._artifact, seed, self._cast)
+        other.builder = self.builder
+        return other
 
     def save(self, path: str | Path) -> None:
         """Write every variable to a safetensors file."""
@@ -66,9 +76,21 @@ class Compiled:
         """Read a file that `save` wrote; where it does not fit, `StateError` lists why and nothing changes."""
         self._state.restore(path)
 
+    def build(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the program as `path` with a header beside it; the current state is what its `init` gives.
+
+        Options are those of `Program.build`. Raises `UnsupportedError` for a program that was itself loaded.
+        """
+        if self.builder is None:
+            message = "a loaded program holds no source to build from"
+            raise UnsupportedError(message, site=user_site(), help=f"copy {self.path}, and save() its state")
+        with self._state.exclusive():
+            image = self._state.memory.tobytes()
+        return self.builder(path, image=image, **options)
+
 
 #: Names that an entry can't have, since they are the program's own.
-RESERVED = frozenset(name for name in dir(Compiled) if not name.startswith("_")) | {"entries", "build"}
+RESERVED = frozenset(name for name in dir(Compiled) if not name.startswith("_")) | {"entries", "builder"}
 
 
 def load(path: str | os.PathLike[str], cast: Cast = None) -> Compiled:
