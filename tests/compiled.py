@@ -56,7 +56,7 @@ class CompiledGraph:
 
     def __call__(self, inputs: Sequence[Array], state: Mapping[str, Array]) -> Evaluation:
         """Run on arguments and the values of Variables."""
-        arguments = [np.ascontiguousarray(x) for x in inputs]
+        arguments = [np.asarray(x, order="C") for x in inputs]
         values = bind_symbols(self.graph.inputs, arguments)
         symbols = [ctypes.c_int64(values[s.name]) for s in self.entry.symbols]
         workspace_of = self.library["workspace"]
