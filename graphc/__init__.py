@@ -4,6 +4,7 @@
 
 Everything is loaded when it is first used: `import graphc` alone loads NumPy and this file.
 """
+# ruff: noqa: F401, F403  (what type checkers see is re-exported by name at run time)
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ import importlib
 import math as _math
 from typing import TYPE_CHECKING, Any
 
-import numpy as _numpy  # noqa: F401  (the one dependency that every use has)
+import numpy as _numpy  # the one dependency that every use has
+
+from graphc.version import VERSION
 
 if TYPE_CHECKING:
     from graphc import errors, init, losses, nn, optim
     from graphc.errors import GraphcError
     from graphc.frontend import random
-    from graphc.frontend.api import *  # noqa: F403
+    from graphc.frontend.api import *
     from graphc.frontend.interpret import interpret
     from graphc.frontend.jit import jit
     from graphc.frontend.program import Entry, Program
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from graphc.ir.types import bool_ as bool
     from graphc.runtime.load import load
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 

@@ -11,7 +11,7 @@ from graphc.errors import DTypeError, UnsupportedError
 from graphc.frontend.elementwise import equal
 from graphc.frontend.manipulation import normal_shape
 from graphc.frontend.promotion import apply, as_tensor, cast, is_weak, stretch
-from graphc.frontend.size import SymbolicSize, UserSize, to_size
+from graphc.frontend.size import SymbolicSize, UserSize, to_size, user_size
 from graphc.frontend.tensor import Shape, Tensor, TensorLike
 from graphc.ir.dim import Dim
 from graphc.ir.types import DType, f32, i32
@@ -67,7 +67,8 @@ def arange(
     first, last = (0, start) if stop is None else (start, stop)
     if isinstance(first, (Dim, SymbolicSize)) or isinstance(last, (Dim, SymbolicSize)):
         count = normal_shape((to_size(last) - to_size(first) + int(step) - 1) // int(step))  # type: ignore[arg-type]
-        return apply(ops.Iota(dtype or i32, count, 0)) * step + first
+        places = apply(ops.Iota(dtype or i32, count, 0)) * step
+        return places + (user_size(first) if isinstance(first, Dim) else first)
     values = np.arange(first, last, step)
     return asarray(values, dtype or (i32 if values.dtype.kind == "i" else f32))
 

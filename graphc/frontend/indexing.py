@@ -80,9 +80,7 @@ def expanded(x: Tensor, keys: tuple[Any, ...]) -> list[Any]:
     used = sum(1 for k in keys if k is not None and k is not Ellipsis)
     dots = [i for i, k in enumerate(keys) if k is Ellipsis]
     if used > x.ndim or len(dots) > 1:
-        raise ShapeError(
-            f"too many indices for {x.type}: {used}", operands=[describe("x", x.node)], site=user_site()
-        )
+        raise ShapeError(f"too many indices for {x.type}: {used}", operands=[describe("x", x.node)], site=user_site())
     rest = [slice(None)] * (x.ndim - used)
     place = dots[0] if dots else len(keys)
     return [*keys[:place], *rest, *keys[place + len(dots) :]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.jit import call_by_name
 from graphc.frontend.names import Names
 from graphc.frontend.program import Entry, Program
-from graphc.frontend.signature import annotated, site_of
+from graphc.frontend.signature import annotated, name_of, site_of
 from graphc.frontend.structure import flatten, map_leaves
-from graphc.frontend.trace import trace_function
+from graphc.frontend.trace import TracedEntry, trace_function
 from graphc.ir.binding import bind_symbols
 from graphc.ir.interp import evaluate
 from graphc.ir.node import Array, Input, Scope
@@ -45,31 +45,37 @@ class Interpreted:
         if self.program is not None:
             self.state = initial_state(self.program, seed)
 
+    def trainable(self) -> frozenset[str]:
+        """The names of the trainable Variables."""
+        variables = self.program.trace().variables if self.program else ()
+        return frozenset(v.name for v in variables if v.trainable)
+
     def __call__(self, *args: Any, **options: Any) -> Any:
-        arguments = matched(self.function, args, options)
-        leaves, tree = flatten(arguments)
-        expected = [t.dtype for t in self.types.values()] if self.types else [None] * len(leaves)
-        arrays = [to_array(leaf, dtype) for leaf, dtype in zip(leaves, expected, strict=True)]
-        types = bound_types(self.types, arrays) if self.types else map_leaves(type_of, unflatten(tree, arrays))
-        names = self.program.names if self.program else Names()
-        counter = self.program.counter if self.program else None
-        entry = trace_function(
-            call_by_name(self.function),
-            types,
-            self.function.__name__,
-            names,
-            counter,
-            site_of(self.function),
-            values=(arrays, self.state),
-        )
+        entry, arrays = self.traced(args, options)
         result = evaluate(entry.graph, arrays, self.state)
         self.state.update(result.updates)
         return unflatten(entry.tree, [value[()] for value in result.outputs])
 
+    def traced(self, args: Sequence[Any], options: Mapping[str, Any]) -> tuple[TracedEntry, list[Array]]:
+        """The function traced on the sizes and values of some arguments, and these as arrays."""
+        arguments = matched(self.function, args, options)
+        leaves, tree = flatten(arguments)
+        dtypes = [t.dtype for t in self.types.values()] if self.types else [None] * len(leaves)
+        arrays = [to_array(leaf, dtype) for leaf, dtype in zip(leaves, dtypes, strict=True)]
+        types = bound_types(self.types, arrays) if self.types else map_leaves(type_of, unflatten(tree, arrays))
+        entry = trace_function(
+            call_by_name(self.function),
+            types,
+            name_of(self.function),
+            self.program.names if self.program else Names(),
+            self.program.counter if self.program else None,
+            site_of(self.function),
+            values=(arrays, self.state),
+        )
+        return entry, arrays
 
-def interpret(
-    target: Entry | Callable[..., Any], seed: int = 0, state: dict[str, Array] | None = None
-) -> Interpreted:
+
+def interpret(target: Entry | Callable[..., Any], seed: int = 0, state: dict[str, Array] | None = None) -> Interpreted:
     """An entry or a function as a callable on arrays; `state` (by name) is the seeded initial one by default."""
     return Interpreted(target, seed, state)
 

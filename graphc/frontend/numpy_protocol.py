@@ -21,7 +21,14 @@ RENAMED = {
 #: NumPy's functions whose arguments mean something else than graphc's, or that have no counterpart.
 DIFFERENT = {"fmod", "swapaxes", "round", "around", "round_", "broadcast_arrays", "full_like"}
 #: Keywords of NumPy that say nothing here when they have their default.
-IGNORED: Mapping[str, Any] = {"out": None, "dtype": None, "where": True, "initial": None, "order": None, "casting": None}
+IGNORED: Mapping[str, Any] = {
+    "out": None,
+    "dtype": None,
+    "where": True,
+    "initial": None,
+    "order": None,
+    "casting": None,
+}
 
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from graphc.errors import ArgumentError, Operand, TraceError
 from graphc.frontend.names import Names
@@ -105,7 +105,7 @@ class Program:
         check: str | None = None,
         exact_across_cpus: bool = False,
         tune: bool = False,
-        cast: str | None = None,
+        cast: Literal["same_kind"] | None = None,
     ) -> Any:
         """Machine code in this process, with a state of its own initialised as by `init(seed=0)`."""
         from graphc.compile import compile_program
@@ -133,6 +133,4 @@ class Program:
         """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header."""
         from graphc.compile import build_program
 
-        return build_program(
-            self.trace(), path, target=target, cpu=cpu, linker=linker, prefix=prefix, entries=entries
-        )
+        return build_program(self.trace(), path, target=target, cpu=cpu, linker=linker, prefix=prefix, entries=entries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError, TraceError, UnsupportedError
@@ -103,16 +104,16 @@ def as_tensor(value: TensorLike, dtype: DType | None = None) -> Tensor:
         return Tensor(node)
     if isinstance(value, SymbolicSize):
         return Tensor(recording.node(SizeOf(dtype or i32, recording.normal(value.dim))))
-    if is_weak(value):
+    if isinstance(value, (bool, int, float, np.generic)):
         return Tensor(scalar(recording, value, dtype or common_dtype([value])))
     return Tensor(constant(recording, array_of(value)))
 
 
-def scalar(recording: Recording, value: TensorLike, dtype: DType) -> Node:
+def scalar(recording: Recording, value: bool | int | float | np.generic, dtype: DType) -> Node:
     """A scalar constant; an integer must be one of the dtype."""
     if dtype.is_integer:
-        limits = np.iinfo(dtype.numpy)
-        if not limits.min <= int(value) <= limits.max:  # type: ignore[call-overload]
+        limits = np.iinfo(dtype.numpy.char)
+        if not limits.min <= int(value) <= limits.max:
             raise DTypeError(f"{value} is not a value of {dtype}", site=user_site(), help="cast the tensor: x.astype()")
     return recording.leaf(Constant(np.asarray(value, dtype.numpy).tobytes()), TensorType(dtype))
 

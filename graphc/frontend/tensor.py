@@ -255,10 +255,14 @@ class Tensor:
         raise self._no_value("truth value", "gr.where(condition, x, y) chooses elementwise, gr.cond between branches")
 
     def __float__(self) -> NoReturn:
-        raise self._no_value("number", "return it from the entry to see it; gr.where and gr.cond act on it in the graph")
+        raise self._no_value(
+            "number", "return it from the entry to see it; gr.where and gr.cond act on it in the graph"
+        )
 
     def __int__(self) -> NoReturn:
-        raise self._no_value("number", "return it from the entry to see it; gr.where and gr.cond act on it in the graph")
+        raise self._no_value(
+            "number", "return it from the entry to see it; gr.where and gr.cond act on it in the graph"
+        )
 
     __index__ = __int__
 

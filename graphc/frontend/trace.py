@@ -10,9 +10,9 @@ from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Si
 from graphc.frontend.promotion import as_tensor, constant
 from graphc.frontend.random import Key, advance, key, named_key
 from graphc.frontend.recording import Check, Recording
-from graphc.frontend.values import Values
 from graphc.frontend.structure import flatten, leaf_names, leaf_paths
 from graphc.frontend.tensor import Tensor
+from graphc.frontend.values import Values
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Dim
 from graphc.ir.graph import Graph
@@ -125,12 +125,11 @@ def trace_function(
         updates = changed(recording)
     graph = Graph(name, recording.scope, tuple(node for node, _ in infos), outputs, updates)
     inputs = tuple(InputInfo(label, n.type, *recording.ranges.get(n, (None, None))) for n, label in infos)
-    return TracedEntry(name, graph, inputs, tuple(leaf_names("out", result)), tree, tuple(recording.checks.values()), recording.paths, site)
+    labels, checks = tuple(leaf_names("out", result)), tuple(recording.checks.values())
+    return TracedEntry(name, graph, inputs, labels, tree, checks, recording.paths, site)
 
 
-def symbolic_arguments(
-    recording: Recording, types: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[tuple[Node, str]]]:
+def symbolic_arguments(recording: Recording, types: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Node, str]]]:
     """The arguments to call a function with, and their `Input` nodes with names, in order."""
     inputs: list[tuple[Node, str]] = []
     arguments: dict[str, Any] = {}
@@ -167,7 +166,8 @@ def changed(recording: Recording) -> tuple[tuple[str, Node], ...]:
 def variable_infos(names: Names) -> tuple[VariableInfo, ...]:
     """The Variables that traces have met."""
     return tuple(
-        VariableInfo(name, v.type, v.trainable, v.initial, parameter_of(v, names)) for v, name in names.variables.items()
+        VariableInfo(name, v.type, v.trainable, v.initial, parameter_of(v, names))
+        for v, name in names.variables.items()
     )
 
 

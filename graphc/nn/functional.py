@@ -6,9 +6,9 @@ import math
 
 from graphc import ops
 from graphc.frontend import api
+from graphc.frontend.composite import composite
 from graphc.frontend.elementwise import floating
 from graphc.frontend.indexing import one_hot
-from graphc.frontend.composite import composite
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Axis, Tensor, TensorLike
 

@@ -87,7 +87,7 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training each element is 0 with probability `rate`, else divided by 1 − rate; otherwise x (Srivastava, 2014)."""
+    """In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al., 2014)."""
 
     def __init__(self, rate: float, name: str | None = None):
         super().__init__(name)

@@ -71,7 +71,7 @@ class Optimizer:
         if not updates:
             raise ArgumentError("apply_gradients: no pairs", site=user_site())
         self._prepare([parameter for _, parameter in updates])
-        rate = as_tensor(self._rate if learning_rate is None and self._rate is not None else self._chosen(learning_rate))
+        rate = as_tensor(self._chosen(learning_rate))
         if self._count is not None:
             self._count.assign(self._count + 1)
         before, path = recording.path, recording.names.path(self)
@@ -89,7 +89,10 @@ class Optimizer:
         return cast(as_tensor(self._count), dtype)
 
     def _chosen(self, learning_rate: Rate | None) -> Rate:
-        return self._given_rate if learning_rate is None else learning_rate
+        """The rate of one step: the one given for it, else the optimizer's."""
+        if learning_rate is not None:
+            return learning_rate
+        return self._given_rate if self._rate is None else self._rate
 
     def _prepare(self, parameters: Sequence[Variable]) -> None:
         """Create the optimizer's own state at its first use; the rate has the widest dtype of the parameters."""
