@@ -168,14 +168,21 @@ def _steps(
 ) -> tuple[Value, list[Value]]:
     """`count` steps of k from `start`; returns where the columns' pointer then stands, and the sums."""
     element = arithmetic.element
-    with b.loop(b.i64(0), count, unroll, [rows.pointer, columns.pointer, *start]) as loop:
-        scalars, vectors, *sums = loop.carried
+
+    def steps(scalars: Value, vectors: Value, sums: list[Value]) -> list[Value]:
         for _ in range(unroll):
             sums = _step(b, arithmetic, [b.gep(element, scalars, o) for o in rows.offsets],
                          [b.gep(element, vectors, o) for o in columns.offsets], masks, sums)  # fmt: skip
             scalars, vectors = b.gep(element, scalars, rows.step), b.gep(element, vectors, columns.step)
-        loop.next = [scalars, vectors, *sums]
-    return loop.results[1], loop.results[2:]
+        return [scalars, vectors, *sums]
+
+    if count.literal == unroll:
+        result = steps(rows.pointer, columns.pointer, start)
+    else:
+        with b.loop(b.i64(0), count, unroll, [rows.pointer, columns.pointer, *start]) as loop:
+            loop.next = steps(loop.carried[0], loop.carried[1], loop.carried[2:])
+        result = loop.results
+    return result[1], result[2:]
 
 
 def _step(

@@ -13,60 +13,36 @@ CHUNK_BYTES = 16
 def load_transposed(b: Builder, lanes: int, itemsize: int, load: Callable[[int, int, int], Value]) -> list[Value]:
     """The columns of a lanes x lanes square; `load(row, first, count)` loads a part of a row.
 
-    Rows are loaded as halves: joining those of two rows is free with the load, and saves the last stage of shuffles.
+    Rows are loaded chunk by chunk and joined with those of other rows, which is almost free with a load: what shuffles
+    are left stay inside chunks, and leave more of the ports that FMAs want.
     """
     chunk = min(CHUNK_BYTES // itemsize, lanes)
-    if chunk == lanes:
-        return _within_chunks(b, [load(r, 0, lanes) for r in range(lanes)], chunk)
-    half, columns = lanes // 2, []
-    for first in (0, half):
-        joined = [
-            [
-                b.shuffle(load(group + r, first, half), load(group + chunk + r, first, half), range(lanes))
-                for r in range(chunk)
-            ]
-            for group in range(0, lanes, 2 * chunk)
-        ]
-        within = [_within_chunks(b, rows, chunk) for rows in joined]
-        across = [_across_chunks(b, [group[c] for group in within], chunk) for c in range(chunk)]
-        columns += [across[c][q] for q in range(half // chunk) for c in range(chunk)]
+    columns: list[Value] = []
+    for first in range(0, lanes, chunk):
+        rows = [_join(b, [load(r, first, chunk) for r in range(start, lanes, chunk)]) for start in range(chunk)]
+        columns += _transpose_chunks(b, rows, chunk)
     return columns
 
 
-def _within_chunks(b: Builder, rows: Sequence[Value], chunk: int) -> list[Value]:
-    """Transpose chunk x chunk squares side by side: result c holds element c of every chunk of each row, by chunk."""
-    lanes = lane_count(rows[0].type)
-    vectors, size = list(rows), 1
-    while size < chunk:
-        half = len(vectors) // 2
-        paired = [(vectors[i], vectors[i + half]) for i in range(half)]
-        vectors = [b.shuffle(x, y, _interleave(lanes, chunk, high)) for x, y in paired for high in (0, 1)]
-        size *= 2
+def _join(b: Builder, parts: Sequence[Value]) -> Value:
+    """The parts, a power of two of them, one after the other in one vector."""
+    while len(parts) > 1:
+        width = 2 * lane_count(parts[0].type)
+        parts = [b.shuffle(x, y, range(width)) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def _transpose_chunks(b: Builder, rows: Sequence[Value], chunk: int) -> list[Value]:
+    """Transpose chunk x chunk squares side by side: result c holds element c of every chunk of each row."""
+    vectors, half = list(rows), chunk // 2
+    for _ in range(half.bit_length()):
+        pairs = zip(vectors[:half], vectors[half:], strict=True)
+        vectors = [b.shuffle(x, y, _interleave(lane_count(x.type), chunk, high)) for x, y in pairs for high in (0, 1)]
     return vectors
 
 
 def _interleave(lanes: int, chunk: int, high: int) -> list[int]:
     """The lanes of x and y by turns, from the low or the high half of each chunk."""
     half = chunk // 2
-    return [
-        start + high * half + i + which * lanes
-        for start in range(0, lanes, chunk)
-        for i in range(half)
-        for which in (0, 1)
-    ]
-
-
-def _across_chunks(b: Builder, vectors: Sequence[Value], chunk: int) -> list[Value]:
-    """From vectors that hold chunk 0, 1, ... of some rows, then those of others: result q has chunk q of all."""
-    lanes, size = lane_count(vectors[0].type), 1
-    vectors = list(vectors)
-    while size < len(vectors):
-        pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
-        vectors = [b.shuffle(x, y, _every_other(lanes, chunk, odd)) for odd in (0, 1) for x, y in pairs]
-        size *= 2
-    return vectors
-
-
-def _every_other(lanes: int, chunk: int, odd: int) -> list[int]:
-    """The even or the odd chunks of x, then those of y."""
-    return [start + i for start in range(odd * chunk, 2 * lanes, 2 * chunk) for i in range(chunk)]
+    starts = range(high * half, lanes, chunk)
+    return [start + i + which * lanes for start in starts for i in range(half) for which in (0, 1)]

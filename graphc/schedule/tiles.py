@@ -27,6 +27,9 @@ ALIGN = 64
 #: Instructions of epilogue code in a kernel above which a loop over rows runs it.
 LONG_EPILOGUE = 400
 
+#: FMAs of a tile up to which the loop over k is written out.
+UNROLLED = 32
+
 #: The first-level data cache: what every x86 core of the last decade has at least.
 L1_BYTES = 32 * 1024
 LINE_BYTES = 64
@@ -90,7 +93,7 @@ class TilePlan:
     block_rows: int = 0
     #: Steps of k for which all tiles of a row block run before the next ones, so that B stays in L1; 0: all.
     block_depth: int = 0
-    #: Steps of k in one round of the inner loop, when K is a multiple.
+    #: Steps of k in one round of the inner loop, when their number is a multiple; all of them need no loop.
     unroll: int = 1
 
     @property
@@ -177,7 +180,7 @@ def plan_matmul(
     plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped)
     variants = 1 if m is not None else 1 + len(plan.remainders)
     long = epilogue_cost * height * width * variants > LONG_EPILOGUE and depth >= 64
-    unroll = 4 if k is not None and k % 4 == 0 and k <= 64 and height * width <= 16 else 1
+    unroll = k if k is not None and 1 <= k * height * width <= UNROLLED else 1
     plan = replace(plan, unroll=unroll, block_depth=block_depth(plan, left, depth, panel))
     if not (plan.block_depth or long or swapped):
         return plan
