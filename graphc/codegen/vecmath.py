@@ -128,7 +128,7 @@ def two_sum(e: Lanes, x: Value, y: Value) -> Pair:
 
 
 def two_product(e: Lanes, x: Value, y: Value) -> Pair:
-    """x·y exactly (f64), by an FMA or Dekker's splitting; |x| and |y| below 2^990."""
+    """x·y exactly, by an FMA or Dekker's splitting, for which both stay 2^30 below the largest float."""
     product = e.mul(x, y)
     if e.target.fma:
         return Pair(product, e.fma(x, y, e.neg(product)))
@@ -138,9 +138,17 @@ def two_product(e: Lanes, x: Value, y: Value) -> Pair:
     return Pair(product, e.add(error, e.mul(b, d)))
 
 
+def division_residual(e: Lanes, x: Value, y: Value, quotient: Value) -> Value:
+    """x − y·quotient exactly, the quotient being x/y rounded."""
+    if e.target.fma:
+        return e.fma(e.neg(quotient), y, x)
+    product = two_product(e, quotient, y)
+    return e.sub(e.sub(x, product.high), product.low)
+
+
 def _split(e: Lanes, x: Value) -> Pair:
-    """x as two parts of at most 26 bits (G. W. Veltkamp)."""
-    spread = e.mul(x, e.constant(134217729.0))
+    """x as two parts of half its bits (G. W. Veltkamp)."""
+    spread = e.mul(x, e.constant(2.0**12 + 1 if e.dtype == "f32" else 2.0**27 + 1))
     high = e.sub(spread, e.sub(spread, x))
     return Pair(high, e.sub(x, high))
 

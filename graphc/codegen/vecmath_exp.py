@@ -15,6 +15,7 @@ from graphc.codegen.vecmath import (
     Table,
     clamp_above,
     clamp_below,
+    division_residual,
     nearest_integer,
     polynomial,
     power_of_two,
@@ -113,9 +114,13 @@ def exp_accurate(e: Lanes, x: Value) -> Value:
 
 
 def exp_moderate(e: Lanes, x: Value) -> Value:
-    """e^x to an ulp, where it is a normal number."""
+    """e^x to an ulp, where it is a normal number; of NaN anything."""
     reduced = reduce(e, x)
-    return e.mul(e.add(exp_tail(e, reduced.r, reduced.r), e.constant(1.0)), power_of_two(e, reduced.k))
+    form = FORMATS[e.dtype]
+    integers = e.of(form.integer)
+    mantissa = e.add(exp_tail(e, reduced.r, reduced.r), e.constant(1.0))
+    exponent = e.builder.binary("shl", reduced.k, integers.constant(form.fraction))
+    return integers.bitcast(integers.add(e.bitcast(mantissa, form.integer), exponent), e.dtype)
 
 
 def exp(e: Lanes, x: Value) -> Value:
@@ -143,7 +148,7 @@ def tanh(e: Lanes, x: Value) -> Value:
     one = e.constant(1.0)
     grown = exp_moderate(e, clamp_above(e, e.add(size, size), TANH_HIGH[e.dtype]))
     far = e.sub(one, e.div(e.constant(2.0), e.add(grown, one)))
-    return e.copysign(e.select(e.lt(size, one), near, far), x)
+    return e.copysign(e.select(e.ge(size, one), far, near), x)
 
 
 def sigmoid(e: Lanes, x: Value) -> Value:
@@ -151,10 +156,12 @@ def sigmoid(e: Lanes, x: Value) -> Value:
     t = exp_accurate(e, clamp_below(e, e.neg(e.abs(x)), EXP_RANGE[e.dtype][0]))
     one = e.constant(1.0)
     divisor = e.add(t, one)
-    quotient = e.div(e.select(e.lt(x, e.constant(0.0)), t, one), divisor)
     lost = e.sub(t, e.sub(divisor, one))
-    reciprocal = e.fma(t, e.constant(-0.5), e.constant(0.957))  # 1/(1 + t) to 4.3%, enough to make the loss good
-    return e.sub(quotient, e.mul(e.mul(quotient, lost), reciprocal))
+    dividend = e.select(e.lt(x, e.constant(0.0)), t, one)
+    quotient = e.div(dividend, divisor)
+    rest = e.fma(e.neg(quotient), lost, division_residual(e, dividend, divisor, quotient))
+    reciprocal = e.fma(t, e.constant(-0.5), e.constant(0.957))  # 1/(1 + t) to 4.3%, which is enough for a correction
+    return e.fma(rest, reciprocal, quotient)
 
 
 def erf(e: Lanes, x: Value) -> Value:
@@ -164,4 +171,4 @@ def erf(e: Lanes, x: Value) -> Value:
     one = e.constant(1.0)
     bounded = clamp_above(e, size, ERF_HIGH[e.dtype])
     far = e.sub(one, exp_moderate(e, polynomial(e, bounded, LOG_ERFC[e.dtype])))
-    return e.copysign(e.select(e.lt(size, one), near, far), x)
+    return e.copysign(e.select(e.ge(size, one), far, near), x)

@@ -14,6 +14,7 @@ from graphc.codegen.vecmath import (
     Pair,
     clamp_above,
     clamp_below,
+    division_residual,
     fast_two_sum,
     pair_product,
     pair_sum,
@@ -78,8 +79,7 @@ def _log_pair(e: Lanes, x: Value) -> Pair:
     k, f = decompose(e, x)
     divisor = fast_two_sum(e, e.constant(2.0), f)
     quotient = e.div(f, divisor.high)
-    product = two_product(e, quotient, divisor.high)
-    rest = e.sub(e.sub(f, product.high), product.low)
+    rest = division_residual(e, f, divisor.high, quotient)
     s = Pair(quotient, e.div(e.sub(rest, e.mul(quotient, divisor.low)), divisor.high))
     square = pair_product(e, s, s)
     cube = pair_product(e, square, s)
