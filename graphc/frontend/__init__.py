@@ -1,3 +1,5 @@
 """Python to graph: symbolic tensors, the array API, Variables, Programs and their entries."""
 
-import graphc.frontend.api
+from graphc.frontend import api
+
+__all__ = ["api"]

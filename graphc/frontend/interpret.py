@@ -14,6 +14,7 @@ from graphc.frontend.program import Entry, Program
 from graphc.frontend.signature import annotated, name_of, site_of
 from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.trace import TracedEntry, trace_function
+from graphc.frontend.values import Values
 from graphc.ir.binding import bind_symbols
 from graphc.ir.interp import evaluate
 from graphc.ir.node import Array, Input, Scope
@@ -70,7 +71,7 @@ class Interpreted:
             self.program.names if self.program else Names(),
             self.program.counter if self.program else None,
             site_of(self.function),
-            values=(arrays, self.state),
+            watch=lambda inputs: Values(dict(zip(inputs, arrays, strict=True)), self.state),
         )
         return entry, arrays
 

@@ -24,13 +24,13 @@ RANK = {"bool": 0, "uint": 1, "int": 2, "float": 3}
 
 def apply(op: Op, *operands: Tensor) -> Tensor:
     """An op applied to tensors that fit it already."""
-    return Tensor(current(op.mnemonic()).node(op, *[t.node for t in operands]))
+    return Tensor(current(op).node(op, *[t.node for t in operands]))
 
 
 def elementwise(op: Op, *values: TensorLike, least: DType = bool_) -> Tensor:
     """An elementwise op on anything: operands promoted to one dtype, at least that of a kind, and broadcast."""
-    recording = current(op.mnemonic())
-    tensors = broadcast(op.mnemonic(), *promoted(*values, least=least))
+    recording = current(op)
+    tensors = broadcast(op, *promoted(*values, least=least))
     return Tensor(recording.node(op, *[t.node for t in tensors]))
 
 
@@ -161,7 +161,7 @@ def cast(x: Tensor, dtype: DType) -> Tensor:
     return x if x.dtype == dtype else apply(Cast(dtype), x)
 
 
-def broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
+def broadcast(op: Op | str, *tensors: Tensor) -> list[Tensor]:
     """The tensors in their common shape, after NumPy's rules; a symbol only meets itself or 1.
 
     Raises `ShapeError` where sizes do not fit.
@@ -169,7 +169,7 @@ def broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
     shapes = [t.type.shape for t in tensors]
     if all(s == shapes[0] for s in shapes):
         return list(tensors)
-    shape = common_shape(name, *tensors)
+    shape = common_shape(op if isinstance(op, str) else op.mnemonic(), *tensors)
     return [stretch(t, shape) for t in tensors]
 
 

@@ -165,10 +165,11 @@ class Recording:
             )
 
 
-def current(action: str = "an operation on symbolic tensors") -> Recording:
+def current(action: Op | str = "an operation on symbolic tensors") -> Recording:
     """The trace in progress; `TraceError` outside one."""
     recording = Recording.active.get()
     if recording is None:
+        action = action if isinstance(action, str) else action.mnemonic()
         raise TraceError(
             f"{action} outside an entry",
             site=user_site(),

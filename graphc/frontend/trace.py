@@ -12,7 +12,6 @@ from graphc.frontend.random import Key, advance, key, named_key
 from graphc.frontend.recording import Check, Recording
 from graphc.frontend.structure import flatten, leaf_names, leaf_paths
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.values import Values
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Dim
 from graphc.ir.graph import Graph
@@ -23,6 +22,7 @@ from graphc.runtime.tree import Tree, unflatten
 if TYPE_CHECKING:
     from graphc.frontend.names import Names
     from graphc.frontend.program import Program
+    from graphc.frontend.values import Values
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def trace_function(
     names: Names,
     state: Variable | None,
     site: Site | None = None,
-    values: tuple[Sequence[Array], Mapping[str, Array]] | None = None,
+    watch: Callable[[Sequence[Node]], Values] | None = None,
 ) -> TracedEntry:
     """Run a function on symbolic arguments of the given types (each a type, or nested dicts and sequences of them).
 
@@ -116,8 +116,8 @@ def trace_function(
     recording = Recording(names, state)
     with recording.running():
         arguments, infos = symbolic_arguments(recording, types)
-        if values is not None:
-            recording.known = Values(dict(zip((node for node, _ in infos), values[0], strict=True)), values[1])
+        if watch is not None:
+            recording.known = watch([node for node, _ in infos])
         result = function(**arguments)
         leaves, tree = flatten(result)
         outputs = tuple(output(leaf, name, site).node for leaf in leaves)
