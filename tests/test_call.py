@@ -6,6 +6,7 @@ import array
 import gc
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -419,6 +420,19 @@ def test_writers_of_one_state_take_turns(toy: Compiled) -> None:
     for thread in threads:
         thread.join()
     assert toy.state["w"][0] == 1 - 0.125 * 4 * 200 * 6
+
+
+def test_a_call_waits_for_the_writer_at_work(toy: Compiled) -> None:
+    x, y = np.ones((1 << 18, 3), np.float32), np.zeros(1 << 18, np.int32)
+    toy.train_step(X, Y)
+    toy.init()
+    thread = threading.Thread(target=lambda: toy.train_step.repeat(64, x, y))
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not toy.state.cell.busy and time.monotonic() < deadline:
+        pass
+    assert toy.train_step(X, Y)["loss"] == (1 - 64 * 0.125) * 4.5
+    thread.join()
 
 
 def test_long_calls_release_the_gil(toy: Compiled) -> None:

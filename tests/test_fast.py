@@ -237,9 +237,11 @@ def test_plain_entries_are_described(toy: Compiled) -> None:
     predict, train_step, stats = toy.signature.entries[:3]
     assert fast.fits(predict) and fast.fits(train_step)
     assert not fast.fits(stats), "2*N + 1 is not a symbol"
-    assert fast.flat_tree({"list": [1, 0]}) == (fast.LIST, [], [1, 0])
-    assert fast.flat_tree({"tuple": []}) == (fast.TUPLE, [], [])
-    assert fast.flat_tree({"none": True}) is None and fast.flat_tree({"tuple": [0, 0]}) is None
+    assert fast.flat_tree({"list": [1, 0]}, 2) == (fast.LIST, [], [1, 0])
+    assert fast.flat_tree({"tuple": []}, 0) == (fast.TUPLE, [], [])
+    assert fast.flat_tree({"none": True}, 0) is None
+    for tree in ({"tuple": [0, 0]}, {"tuple": [1]}, 0, {"list": [{"list": [0]}, 1]}):
+        assert fast.flat_tree(tree, 2) is None
     assert not fast.fits(replace(predict, inputs=predict.inputs * (fast.MAX_VALUES + 1)))
 
 

@@ -11,7 +11,6 @@ calls into Python, so that no other thread can come in between.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
 
 from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module, Value
@@ -61,7 +60,7 @@ class Trampoline:
         self.clear()
         self.given = self.read_keywords()
         self.read_inputs()
-        self.check_symbols()
+        self.pass_symbols()
         self.make_outputs()
         self.enter()
         self.give_back()
@@ -233,22 +232,12 @@ class Trampoline:
         b.store(data, self.element(self.words, word))
         b.store(end, self.element(self.ends, place))
 
-    def check_symbols(self) -> None:
-        """Every symbol has a value in its range; they become arguments."""
+    def pass_symbols(self) -> None:
+        """Every symbol has a value; they become arguments (the entry itself checks their ranges)."""
         b = self.b
-        ranges = self.pointer(self.of("ranges"))
         with b.loop(b.i64(0), self.n_symbols) as loop:
             value = b.load("i64", self.element(self.symbols, loop.index))
-            limits = self.item(ranges, fast.Range, loop.index)
             self.unless(b.icmp("sge", value, b.i64(0)), "slow")
-            self.unless(b.icmp("sge", value, self.field(limits, fast.Range, "min")), "slow")
-            self.unless(b.icmp("sle", value, self.field(limits, fast.Range, "max")), "slow")
-            multiple = self.field(limits, fast.Range, "multiple_of")
-            one, other, good = self.same(multiple, b.i64(1)), b.fresh("multiple"), b.fresh("good")
-            b.branch_if(one, good, other)
-            b.label(other)
-            b.branch_if(self.same(b.urem(value, multiple), b.i64(0)), good, "slow")
-            b.label(good)
             b.store(value, self.element(self.words, b.add(b.i64(3), loop.index)))
 
     # -- results ----------------------------------------------------------------------------------------------------
@@ -339,42 +328,26 @@ class Trampoline:
     # -- the call ---------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """No writer is at work, the workspace is large enough: run the entry's code."""
-        b = self.b
-        self.unless(self.same(self.field(self.cell, fast.Cell, "busy"), b.i64(0)), "undo")
-        values = [b.load("i64", self.element(self.symbols, b.i64(i))) for i in range(fast.MAX_SYMBOLS)]
-        counts = range(fast.MAX_SYMBOLS + 1)
-        need = self.dispatch(self.of("workspace_function"), self.n_symbols, counts, "i64", lambda n: values[:n])
-        has = self.field(self.cell, fast.Cell, "workspace_bytes")
-        self.unless(b.icmp("ule", need, has), "undo")
-        b.store(self.field(self.cell, fast.Cell, "state"), self.words)
-        b.store(self.field(self.cell, fast.Cell, "workspace"), self.element(self.words, b.i64(1)))
-        b.store(has, self.element(self.words, b.i64(2)))
-        words = range(3, MAX_WORDS + 1)
-        status = self.dispatch(self.of("function"), self.of("n_words"), words, "i32", self.load_words)
-        self.unless(self.same(status, Value("i32", "0")), "undo")
+        """No writer is at work: run the entry's code, which refuses, and changes nothing, where a size is wrong.
 
-    def load_words(self, count: int) -> Sequence[Value]:
-        """The first words of the argument list."""
-        return [self.b.load("i64", self.element(self.words, self.b.i64(i))) for i in range(count)]
-
-    def dispatch(
-        self, function: Value, count: Value, counts: range, returns: str, arguments: Callable[[int], Sequence[Value]]
-    ) -> Value:
-        """Call a function with as many 64-bit arguments as `count` says: addresses and integers are passed alike."""
-        b = self.b
-        code, end = self.pointer(function), b.fresh("called")
-        labels = [b.fresh("with") for _ in counts]
-        cases = " ".join(f"i64 {n}, label %{label}" for n, label in zip(counts, labels, strict=True))
-        b.line(f"switch {count}, label %undo [{cases}]")
+        Addresses and integers are passed alike, so one call for each number of arguments serves every entry.
+        """
+        b, cell = self.b, self.cell
+        self.unless(self.same(self.field(cell, fast.Cell, "busy"), b.i64(0)), "undo")
+        for i, name in enumerate(("state", "workspace", "workspace_bytes")):
+            b.store(self.field(cell, fast.Cell, name), self.element(self.words, b.i64(i)))
+        function, end = self.pointer(self.of("function")), b.fresh("returned")
+        labels = {count: b.fresh("with") for count in range(3, MAX_WORDS + 1)}
+        cases = " ".join(f"i64 {count}, label %{label}" for count, label in labels.items())
+        b.line(f"switch {self.of('n_words')}, label %undo [{cases}]")
         results = []
-        for n, label in zip(counts, labels, strict=True):
+        for count, label in labels.items():
             b.label(label)
-            text = ", ".join(map(str, arguments(n)))
-            results.append((b.emit(returns, f"call {returns} {code.name}({text})"), label))
+            words = [b.load("i64", self.element(self.words, b.i64(i))) for i in range(count)]
+            results.append((b.emit("i32", f"call i32 {function.name}({', '.join(map(str, words))})"), label))
             b.branch(end)
         b.label(end)
-        return b.phi(returns, results)
+        self.unless(self.same(b.phi("i32", results), Value("i32", "0")), "undo")
 
     def give_back(self) -> None:
         """Scalars become NumPy's; the results take their structure."""

@@ -64,7 +64,7 @@ class BoundEntry:
         self._artifact: Artifact = state.artifact
         self._function = self._artifact.entry(entry)
         self._workspace_bytes = self._artifact.workspace(entry)
-        self._fast = Fast(state.signature, entry, state.cell, self._function, self._workspace_bytes)
+        self._fast = Fast(entry, state.cell, self._function)
         self._address = self._fast.address
 
     def __repr__(self) -> str:
@@ -279,5 +279,5 @@ def positive(value: int, role: str) -> int:
 
 
 def next_count(count: int, seconds: float) -> int:
-    """How many runs to make next, so that they take about `REPEAT_SECONDS`, at most eight times the last count."""
-    return max(1, int(count * min(8.0, REPEAT_SECONDS / max(seconds, 1e-9))))
+    """How many runs take about `REPEAT_SECONDS`, if `count` took so long."""
+    return max(1, int(count * REPEAT_SECONDS / max(seconds, 1e-9)))

@@ -23,14 +23,13 @@ from graphc.runtime.arguments import NUMPY
 from graphc.runtime.artifact import Function
 from graphc.runtime.cache import Cache, key_of
 from graphc.runtime.memory import address_of
-from graphc.runtime.signature import Entry, Input, Output, Signature
+from graphc.runtime.signature import Entry, Input, Output
 from graphc.runtime.tree import Tree, unflatten
 
 #: Calls shorter than this keep the GIL and take the fast path; it is less than the interpreter itself keeps it (5 ms).
 SHORT_SECONDS = 2e-3
 #: What the trampoline has room for on its stack.
 MAX_VALUES, MAX_SYMBOLS, MAX_RANK = 8, 4, 8
-INT64_MAX = (1 << 63) - 1
 
 # Offsets in objects, from the public headers object.h, tupleobject.h, bytesobject.h and numpy/ndarraytypes.h.
 OBJECT_TYPE, OBJECT_SIZE, TUPLE_ITEMS, BYTES_DATA, FIRST_SLOT = 8, 16, 24, 32, 16
@@ -67,12 +66,6 @@ class Axis(ctypes.Structure):
     _fields_ = fields("symbol", "size")
 
 
-class Range(ctypes.Structure):
-    """The values a symbol may take."""
-
-    _fields_ = fields("min", "max", "multiple_of")
-
-
 class Value(ctypes.Structure):
     """An argument or a result: NumPy's type number (and its twin of equal meaning), rank, axes, data type object."""
 
@@ -87,15 +80,15 @@ class Descriptor(ctypes.Structure):
     """
 
     _fields_ = fields(
-        "table", "limit", "cell", "function", "workspace_function", "inputs", "outputs", "ranges", "n_inputs",
-        "n_outputs", "n_symbols", "n_words", "kind", "keys", "order",
+        "table", "limit", "cell", "function", "inputs", "outputs", "n_inputs", "n_outputs", "n_symbols", "n_words",
+        "kind", "keys", "order",
     )  # fmt: skip
 
 
 class Fast:
     """The descriptor of one entry over one state, and all memory it points to."""
 
-    def __init__(self, signature: Signature, entry: Entry, cell: Cell, function: Function, workspace: Function):
+    def __init__(self, entry: Entry, cell: Cell, function: Function):
         self.cell = cell
         self.descriptor = Descriptor(table=table_address())
         #: What the trampoline finds in the entry's first slot.
@@ -103,25 +96,22 @@ class Fast:
         self._kept: list[Any] = []
         self.eligible = fits(entry)
         if self.eligible:
-            self._describe(signature, entry, function, workspace)
+            self._describe(entry, function)
 
-    def _describe(self, signature: Signature, entry: Entry, function: Function, workspace: Function) -> None:
-        ranges = [signature.by_symbol[name] for name in entry.symbols]
-        kind, keys, order = flat_tree(entry.tree) or (NESTED, [], list(range(len(entry.outputs))))
+    def _describe(self, entry: Entry, function: Function) -> None:
+        kind, keys, order = flat_tree(entry.tree, len(entry.outputs)) or (NESTED, [], [*range(len(entry.outputs))])
         build = partial(unflatten, entry.tree)
         self.descriptor.cell = ctypes.addressof(self.cell)
-        self.descriptor.function, self.descriptor.workspace_function = address(function), address(workspace)
+        self.descriptor.function = address(function)
         self.descriptor.inputs = self._array(Value, [self._value(entry, v) for v in entry.inputs])
         self.descriptor.outputs = self._array(Value, [self._value(entry, v) for v in entry.outputs])
-        limits = [Range(s.min, INT64_MAX if s.max is None else s.max, s.multiple_of) for s in ranges]
-        self.descriptor.ranges = self._array(Range, limits)
         self.descriptor.n_inputs, self.descriptor.n_outputs = len(entry.inputs), len(entry.outputs)
         self.descriptor.n_symbols = len(entry.symbols)
         self.descriptor.n_words = 3 + len(entry.symbols) + len(entry.inputs) + len(entry.outputs)
         self.descriptor.kind = kind
         self.descriptor.keys = id(build) if kind == NESTED else self._array(ctypes.c_int64, [id(key) for key in keys])
         self.descriptor.order = self._array(ctypes.c_int64, order)
-        self._kept += [function, workspace, keys, build]
+        self._kept += [function, keys, build]
 
     def _array(self, type_: Any, items: list[Any]) -> int:
         """The address of a C array that lives as long as this."""
@@ -154,16 +144,16 @@ def fits(entry: Entry) -> bool:
     )
 
 
-def flat_tree(tree: Tree) -> tuple[int, list[str], list[int]] | None:
-    """Kind, keys and leaves of a leaf, or of one dict, tuple or list of different leaves; None for any other tree."""
+def flat_tree(tree: Tree, results: int) -> tuple[int, list[str], list[int]] | None:
+    """Kind, keys and order of a leaf, or of one dict, tuple or list of all results; None for any other tree."""
     if isinstance(tree, int):
-        return LEAF, [], [tree]
+        return (LEAF, [], [tree]) if results == 1 else None
     kind = DICT if "dict" in tree else TUPLE if "tuple" in tree else LIST
     keys = [key for key, _ in tree.get("dict", ())]
-    leaves = [leaf for _, leaf in tree["dict"]] if kind == DICT else tree.get("tuple", tree.get("list"))
-    if leaves is None or not all(isinstance(leaf, int) for leaf in leaves) or len(set(leaves)) != len(leaves):
+    order = [leaf for _, leaf in tree["dict"]] if kind == DICT else tree.get("tuple", tree.get("list"))
+    if order is None or not all(isinstance(leaf, int) for leaf in order) or sorted(order) != [*range(results)]:
         return None
-    return kind, keys, leaves
+    return kind, keys, order
 
 
 def address(function: Function) -> int:
