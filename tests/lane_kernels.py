@@ -88,6 +88,6 @@ class Kernel:
 
 
 @cache
-def unary(name: str, dtype: str, lanes: int, target: str) -> Kernel:
-    """`Lanes.name` of one operand, its result of the same dtype."""
-    return Kernel(lambda e, x: getattr(e, name)(x), [dtype], dtype, lanes, TARGETS[target])
+def named(name: str, dtype: str, lanes: int, target: str, operands: int = 1) -> Kernel:
+    """`Lanes.name` of operands of one dtype, its result of the same."""
+    return Kernel(lambda e, *x: getattr(e, name)(*x), [dtype] * operands, dtype, lanes, TARGETS[target])

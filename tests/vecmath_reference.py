@@ -42,6 +42,19 @@ def reference(name: str, x: Floats) -> Floats:
         return np.asarray(getattr(np, name)(wide))
 
 
+def power_sample(dtype: str, count: int, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+    """x, y and x^y: results over the whole range of the dtype, and common exponents."""
+    rng = np.random.default_rng(seed)
+    kind, wide, span = {"f32": ("f4", "f8", 150.0), "f64": ("f8", "g", 1100.0)}[dtype]
+    x = np.exp2(rng.uniform(-20, 20, count))
+    y = rng.uniform(-span, span, count) / np.log2(x)
+    y[::2] = rng.choice([2.0, 3.0, 0.5, -1.0, -0.5, 1 / 3, 10.0], len(y[::2]))
+    x[::4] *= -1
+    with np.errstate(all="ignore"):
+        x, y = x.astype(kind), y.astype(kind)
+        return x, y, np.asarray(np.power(x.astype(wide), y.astype(wide)))
+
+
 def erf_series(x: Floats) -> Floats:
     """2/√π · e^(−x²) · Σ 2ⁿ x^(2n+1) / (1·3·…·(2n+1)), all of whose terms have one sign (Abramowitz, Stegun 7.1.6)."""
     bounded = np.where(np.abs(x) < 7, x, 0)

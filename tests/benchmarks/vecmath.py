@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.lane_kernels import TARGETS, Kernel, unary
-from tests.vecmath_reference import FUNCTIONS, domain, patterns, reference, ulp_error
+from tests.lane_kernels import TARGETS, Kernel, named
+from tests.vecmath_reference import FUNCTIONS, domain, patterns, power_sample, reference, ulp_error
 
 Floats = np.ndarray[Any, Any]
 COUNT = 4096
@@ -42,23 +42,43 @@ def nanoseconds(kernel: Kernel, x: Floats, operands: int = 1) -> float:
 
 def worst_f32(name: str, target: str, stride: int) -> tuple[float, float]:
     """The largest error over the sweep, and where."""
-    kernel = unary(name, "f32", TARGETS[target].lanes(4), target)
-    worst, where = 0.0, 0.0
+    kernel = named(name, "f32", lanes_of("f32", target), target)
+    largest, where = 0.0, 0.0
     for start in range(0, 1 << 32, stride << 20):
         x = patterns(start, min(start + (stride << 20), 1 << 32), stride)
         errors = ulp_error(kernel(x), reference(name, x))
         i = int(np.argmax(errors))
-        if errors[i] > worst:
-            worst, where = float(errors[i]), float(x[i])
-    return worst, where
+        if errors[i] > largest:
+            largest, where = float(errors[i]), float(x[i])
+    return largest, where
 
 
 def worst_f64(name: str, target: str, count: int) -> tuple[float, float]:
     """The largest error over random arguments, and where."""
     x = domain(name, count)
-    errors = ulp_error(unary(name, "f64", TARGETS[target].lanes(8), target)(x), reference(name, x))
+    errors = ulp_error(named(name, "f64", lanes_of("f64", target), target)(x), reference(name, x))
     i = int(np.argmax(errors))
     return float(errors[i]), float(x[i])
+
+
+def worst_power(dtype: str, target: str, count: int) -> tuple[float, float]:
+    """The largest error of x^y over random arguments, and at which x."""
+    x, y, exact = power_sample(dtype, count)
+    errors = ulp_error(named("pow", dtype, lanes_of(dtype, target), target, 2)(x, y), exact)
+    i = int(np.argmax(errors))
+    return float(errors[i]), float(x[i])
+
+
+def lanes_of(dtype: str, target: str) -> int:
+    """A full vector."""
+    return TARGETS[target].lanes(4 if dtype == "f32" else 8)
+
+
+def worst(name: str, dtype: str, target: str, stride: int) -> tuple[float, float]:
+    """The largest error of a function, and where."""
+    if name == "pow":
+        return worst_power(dtype, target, 400_000)
+    return worst_f32(name, target, stride) if dtype == "f32" else worst_f64(name, target, 400_000)
 
 
 def main() -> None:
@@ -66,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sweep", type=int, default=4096, help="stride over float32 patterns")
     parser.add_argument("--cpu", nargs="*", default=list(TARGETS)[-1:], choices=list(TARGETS))
-    parser.add_argument("--functions", nargs="*", default=list(FUNCTIONS))
+    parser.add_argument("--functions", nargs="*", default=[*FUNCTIONS, "pow"])
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     for target in options.cpu:
@@ -74,10 +94,11 @@ def main() -> None:
         print(f"{'':8} {'f32 ns':>8} {'f32 ulp':>8} {'at':>14} {'f64 ns':>8} {'f64 ulp':>8} {'at':>14}")
         for name in options.functions:
             row = [name.ljust(8)]
-            for dtype, itemsize in (("f32", 4), ("f64", 8)):
-                x = rng.uniform(0.1, 4.0, COUNT).astype(f"f{itemsize}")
-                speed = nanoseconds(unary(name, dtype, TARGETS[target].lanes(itemsize), target), x)
-                ulp, at = worst_f32(name, target, options.sweep) if itemsize == 4 else worst_f64(name, target, 400_000)
+            for dtype, kind in (("f32", np.float32), ("f64", np.float64)):
+                operands = 2 if name == "pow" else 1
+                kernel = named(name, dtype, lanes_of(dtype, target), target, operands)
+                speed = nanoseconds(kernel, rng.uniform(0.1, 4.0, COUNT).astype(kind), operands)
+                ulp, at = worst(name, dtype, target, options.sweep)
                 row += [f"{speed:8.3f}", f"{ulp:8.3f}", f"{at:14.6g}"]
             print(" ".join(row), flush=True)
 
