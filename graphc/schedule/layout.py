@@ -9,9 +9,15 @@ from functools import cached_property
 from math import prod
 
 from graphc.ir.graph import Graph
+from graphc.ir.node import Read
 from graphc.ir.types import TensorType
+from graphc.passes.roles import Role, role
 from graphc.runtime.signature import ALIGN, STATE_HEADER_BYTES
 from graphc.schedule.kernel import Buffer
+
+
+#: Bytes in a row of a panel: a cache line, so that every vector width divides it.
+PANEL_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -69,5 +75,23 @@ def lay_out(variables: Sequence[tuple[str, TensorType, bool]], panels: Mapping[s
 
 
 def panels_for(graphs: Sequence[Graph], parameter_of: Mapping[str, str | None]) -> dict[str, int]:
-    """Which Variables are packed, and how wide their panels are."""
-    return {}
+    """Which Variables are packed, and how wide their panels are: matrices that contractions read, and their slots.
+
+    A Variable that anything reads at other places than where it writes (a view, a reshape, an index) stays row-major.
+    """
+    contracted: dict[str, int] = {}
+    excluded: set[str] = set()
+    for graph in graphs:
+        for node in graph.nodes():
+            for operand in node.inputs:
+                if isinstance(operand.op, Read) and role(node) is Role.CONTRACT and operand.type.rank == 2:
+                    contracted[operand.op.variable] = PANEL_BYTES // operand.type.dtype.itemsize
+                elif isinstance(operand.op, Read) and role(node) not in (Role.MAP, Role.REDUCE):
+                    excluded.add(operand.op.variable)
+        excluded |= {name for name, node in graph.updates if role(node) not in (Role.MAP, Role.CONTRACT)}
+    followers = {name: of for name, of in parameter_of.items() if of is not None}
+    for name, of in followers.items():
+        if name in excluded:
+            excluded.add(of)
+    packed = {name: width for name, width in contracted.items() if name not in excluded}
+    return packed | {name: packed[of] for name, of in followers.items() if of in packed and name not in excluded}

@@ -216,10 +216,10 @@ def reads_in_place(group: Group, name: str) -> bool:
         return False
     for node in group.nodes:
         for operand in node.inputs:
-            direct = isinstance(operand.op, Read)
-            reads = any(isinstance(n.op, Read) and n.op.variable == name for n in seen_through(operand))
-            if reads and not (direct and role(node) is Role.MAP and node.type.shape == group.space):
-                return False
+            in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space
+            if not (in_place and role(operand) is not Role.VIEW):
+                if any(isinstance(n.op, Read) and n.op.variable == name for n in seen_through(operand)):
+                    return False
     return True
 
 
