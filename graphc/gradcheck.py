@@ -16,6 +16,7 @@ from graphc.frontend.interpret import Interpreted
 from graphc.frontend.program import Entry
 from graphc.frontend.signature import site_of
 from graphc.ir import build
+from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import reachable
 from graphc.ir.interp import evaluate_node, evaluate_nodes
 from graphc.ir.node import Array, Node, Read
@@ -124,22 +125,26 @@ class Problem:
     ) -> Problem:
         """⟨float outputs, cotangents⟩ of an entry or a function."""
         run = Interpreted(target, 0, dict(state) if state is not None else None)
-        entry, arrays = run.traced(args, {})
-        graph = widened(entry.graph)
+        arrays, types = run.arguments(args, {})
+        trained: frozenset[str] = frozenset()
+        if isinstance(target, Entry):
+            traced = target.program.trace()
+            entry = next(e for e in traced.entries if e.name == target.name)
+            trained = frozenset(v.name for v in traced.variables if v.trainable)
+        else:
+            entry = run.trace(types, arrays)
+        graph = widened(entry.graph, bind_symbols(entry.graph.inputs, arrays))
         values = {node: wide(array) for node, array in zip(graph.inputs, arrays, strict=True)}
         leaves = {n: i.name for n, i in zip(graph.inputs, entry.inputs, strict=True) if n.type.dtype.is_float}
-        trainable = run.trainable()
         outputs = [n for n in graph.outputs if n.type.dtype.is_float]
         for node in reachable(outputs):
             if isinstance(node.op, Read):
-                values[node] = wide(run.state[node.op.variable])
-                if node.op.variable in trainable:
+                values[node] = wide(np.asarray(run.state[node.op.variable]))
+                if node.op.variable in trained and node.type.dtype.is_float:
                     leaves[node] = node.op.variable
         if not outputs or not leaves:
-            raise ArgumentError(
-                f"check_grads: {entry.name} has no float outputs" if leaves else "check_grads: nothing to vary",
-                site=user_site(),
-            )
+            missing = "float outputs" if leaves else "trainable Variables or float arguments"
+            raise ArgumentError(f"check_grads: {entry.name} has no {missing}", site=user_site())
         return cls(weighted_sum(outputs, np.random.default_rng(0)), leaves, values)
 
     def derivative(self) -> Problem:

@@ -46,8 +46,7 @@ def huber(prediction: TensorLike, target: TensorLike, delta: float = 1.0, reduct
 def sigmoid_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
     """−y·ln σ(x) − (1 − y)·ln(1 − σ(x)) = max(x, 0) − x·y + log1p(e^−|x|), for each logit x and label y in [0, 1]."""
     x, y = paired("sigmoid_cross_entropy", logits, target)
-    positive = api.where(x <= 0, 0.0, x)
-    return reduced(positive - x * y + api.log1p(api.exp(-api.abs(x))), reduction)
+    return reduced(api.maximum(x, 0) - x * y + api.log1p(api.exp(-api.abs(x))), reduction)
 
 
 @composite

@@ -17,7 +17,7 @@ from graphc.sites import user_site
 
 
 def matched(function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by parameter, defaults filled in, in order. Raises `ArgumentError` where the call does not fit."""
+    """The arguments that are given, by parameter and in order. Raises `ArgumentError` where the call does not fit."""
     signature = inspect.signature(function)
     try:
         bound = signature.bind(*args, **options)
@@ -27,7 +27,6 @@ def matched(function: Callable[..., Any], args: Sequence[Any], options: Mapping[
             site=user_site(),
             help=f"it is {name_of(function)}{signature}, {site_of(function)}",
         ) from None
-    bound.apply_defaults()
     return flat_parameters(signature, bound.arguments)
 
 

@@ -1,7 +1,8 @@
-"""A graph of single precision in double precision: what gradient checks run on."""
+"""A graph of single precision in double precision, for given sizes: what gradient checks run on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,31 +11,25 @@ from graphc.ir.node import Constant, Leaf, Node, Op, Scope
 from graphc.ir.types import TensorType, f32, f64
 
 
-def widened(graph: Graph) -> Graph:
-    """The graph with f64 wherever it has f32: inputs, state, constants, casts and all between."""
+def widened(graph: Graph, symbols: Mapping[str, int]) -> Graph:
+    """The graph with f64 wherever it has f32 (inputs, state, constants, casts and all between), symbols replaced."""
     scope = Scope()
     new: dict[Node, Node] = {}
     for node in graph.nodes():
         with scope.at(graph.scope.site_of(node)):
             if isinstance(node.op, Leaf):
-                new[node] = widened_leaf(scope, node)
+                new[node] = scope.typed(widened_leaf(node), widened_type(node.type.bind(symbols)))
             else:
-                new[node] = scope.node(widened_op(node.op), *[new[i] for i in node.inputs])
-    return Graph(
-        graph.name,
-        scope,
-        tuple(new[n] for n in graph.inputs),
-        tuple(new[n] for n in graph.outputs),
-        tuple((name, new[n]) for name, n in graph.updates),
-    )
+                new[node] = scope.node(widened_op(node.op.bind(symbols)), *[new[i] for i in node.inputs])
+    updates = tuple((name, new[n]) for name, n in graph.updates)
+    return Graph(graph.name, scope, tuple(new[n] for n in graph.inputs), tuple(new[n] for n in graph.outputs), updates)
 
 
-def widened_leaf(scope: Scope, leaf: Node) -> Node:
-    """An input, a read or a constant of the wide type."""
-    op: Op = leaf.op
-    if isinstance(op, Constant) and leaf.type.dtype == f32:
-        op = Constant(op.array(leaf.type).astype(f64.numpy).tobytes())
-    return scope.typed(op, widened_type(leaf.type))
+def widened_leaf(leaf: Node) -> Op:
+    """A leaf's op: constants hold wide numbers."""
+    if isinstance(leaf.op, Constant) and leaf.type.dtype == f32:
+        return Constant(leaf.op.array(leaf.type).astype(f64.numpy).tobytes())
+    return leaf.op
 
 
 def widened_type(type_: TensorType) -> TensorType:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.errors import ArgumentError, Operand, TraceError
 from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.jit import call_by_name
 from graphc.frontend.names import Names
@@ -20,6 +21,7 @@ from graphc.ir.interp import evaluate
 from graphc.ir.node import Array, Input, Scope
 from graphc.ir.types import TensorType
 from graphc.runtime.tree import unflatten
+from graphc.sites import user_site
 
 
 class Interpreted:
@@ -46,25 +48,35 @@ class Interpreted:
         if self.program is not None:
             self.state = initial_state(self.program, seed)
 
-    def trainable(self) -> frozenset[str]:
-        """The names of the trainable Variables."""
-        variables = self.program.trace().variables if self.program else ()
-        return frozenset(v.name for v in variables if v.trainable)
-
     def __call__(self, *args: Any, **options: Any) -> Any:
-        entry, arrays = self.traced(args, options)
+        arrays, types = self.arguments(args, options)
+        entry = self.trace(types, arrays)
+        for variable in self.program.names.variables.values() if self.program else ():
+            if variable not in self.state:
+                raise TraceError(
+                    f"{entry.name} makes the Variable {variable} anew each time it runs",
+                    operands=[Operand("entry", entry.name, entry.site)],
+                    site=user_site(),
+                    help="make Variables, layers and optimizers outside the entry",
+                )
         result = evaluate(entry.graph, arrays, self.state)
         self.state.update(result.updates)
         return unflatten(entry.tree, [value[()] for value in result.outputs])
 
-    def traced(self, args: Sequence[Any], options: Mapping[str, Any]) -> tuple[TracedEntry, list[Array]]:
-        """The function traced on the sizes and values of some arguments, and these as arrays."""
-        arguments = matched(self.function, args, options)
-        leaves, tree = flatten(arguments)
+    def arguments(self, args: Sequence[Any], options: Mapping[str, Any]) -> tuple[list[Array], dict[str, Any]]:
+        """The arguments' leaves as arrays, and their types: in the structure of the arguments, symbols replaced."""
+        leaves, tree = flatten(matched(self.function, args, options))
         dtypes = [t.dtype for t in self.types.values()] if self.types else [None] * len(leaves)
+        if len(dtypes) != len(leaves):
+            raise ArgumentError(
+                f"{name_of(self.function)}: {len(leaves)} arrays for {len(dtypes)} arguments", site=user_site()
+            )
         arrays = [to_array(leaf, dtype) for leaf, dtype in zip(leaves, dtypes, strict=True)]
-        types = bound_types(self.types, arrays) if self.types else map_leaves(type_of, unflatten(tree, arrays))
-        entry = trace_function(
+        return arrays, bound_types(self.types, arrays) if self.types else map_leaves(type_of, unflatten(tree, arrays))
+
+    def trace(self, types: Mapping[str, Any], arrays: Sequence[Array]) -> TracedEntry:
+        """The Python body run on symbolic arguments of known values."""
+        return trace_function(
             call_by_name(self.function),
             types,
             name_of(self.function),
@@ -73,7 +85,6 @@ class Interpreted:
             site_of(self.function),
             watch=lambda inputs: Values(dict(zip(inputs, arrays, strict=True)), self.state),
         )
-        return entry, arrays
 
 
 def interpret(target: Entry | Callable[..., Any], seed: int = 0, state: dict[str, Array] | None = None) -> Interpreted:

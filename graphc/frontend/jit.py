@@ -73,10 +73,10 @@ def call_by_name(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(**arguments: Any) -> Any:
         args: list[Any] = []
         for p in parameters:
-            if p.kind is p.VAR_POSITIONAL:
-                args.extend(arguments.pop(p.name, ()))
-            elif p.kind is not p.KEYWORD_ONLY and p.kind is not p.VAR_KEYWORD:
-                args.append(arguments.pop(p.name))
+            if p.name not in arguments or p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD):
+                break
+            value = arguments.pop(p.name)
+            args.extend(value if p.kind is p.VAR_POSITIONAL else (value,))
         return function(*args, **arguments)
 
     return call

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ class Recording:
         self.names = names if names is not None else Names()
         self.counter = counter
         self.values: dict[Variable, Node] = {}
+        self.history: dict[Variable, list[Node]] = {}  # the values so far, the newest last
         self.assigned: dict[Variable, Site | None] = {}
         self.optimized: dict[Variable, tuple[object, Site | None]] = {}
         self.ranges: dict[Node, tuple[int, int]] = {}
@@ -121,12 +122,19 @@ class Recording:
                 )
             value = self.leaf(Read(self.names.variable(variable)), variable.type)
             self.values[variable] = value
+            self.history[variable] = [value]
         return value
+
+    def value_in(self, variable: Variable, nodes: Container[Node]) -> Node:
+        """The newest value of a Variable among some nodes; its newest of all where none is."""
+        newest = self.read(variable)
+        return next((value for value in reversed(self.history[variable]) if value in nodes), newest)
 
     def assign(self, variable: Variable, value: Node) -> None:
         """Later reads of the Variable see this value."""
         self.read(variable)
         self.values[variable] = value
+        self.history[variable].append(value)
         self.assigned.setdefault(variable, user_site())
 
     def check(self, size: Size, minimum: int, message: str) -> None:

@@ -110,8 +110,8 @@ def trace_function(
 ) -> TracedEntry:
     """Run a function on symbolic arguments of the given types (each a type, or nested dicts and sequences of them).
 
-    `state` is the Program's random counter; without one the function has no state. With `values`, those of the
-    inputs and of Variables by name, tensors print their values while the function runs.
+    `state` is the Program's random counter; without one the function has no state. With `watch`,
+    which gets the inputs, tensors print their values while the function runs.
     """
     recording = Recording(names, state)
     with recording.running():

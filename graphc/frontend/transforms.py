@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -13,6 +13,7 @@ from graphc.frontend.recording import Recording, current, describe
 from graphc.frontend.signature import name_of
 from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.tensor import Tensor
+from graphc.frontend.variable import Variable
 from graphc.ir.graph import reachable
 from graphc.ir.node import Node
 from graphc.runtime.tree import unflatten
@@ -22,16 +23,17 @@ from graphc.sites import user_site
 def gradients(y: Tensor, xs: Any) -> Any:
     """∂y/∂x for each tensor or Variable x in `xs` (one, or a nested structure of them), in that structure.
 
-    y is a float scalar; an x that y does not depend on gives zeros; a Variable stands for its newest value.
+    y is a float scalar; an x that y does not depend on gives zeros; a Variable stands for its newest value in y.
     Raises `GradientError` where y is no scalar, or y or an x no float.
     """
     recording = current("gr.gradients")
     output = as_tensor(y)
     given = list(xs) if isinstance(xs, Iterable) and not isinstance(xs, (Tensor, Mapping, tuple, list)) else xs
     leaves, tree = flatten(given)
-    targets = [as_tensor(x) for x in leaves]
+    nodes = set(reachable([output.node]))
+    targets = [Tensor(recording.value_in(x, nodes)) if isinstance(x, Variable) else as_tensor(x) for x in leaves]
     expect_differentiable(output, targets)
-    expect_modes_decided(recording, output.node)
+    expect_modes_decided(recording, nodes)
     with recording.scope.at(user_site()):
         found = autodiff.gradients(output.node, [t.node for t in targets])
     return unflatten(tree, [Tensor(node) for node in found])
@@ -63,13 +65,10 @@ def expect_differentiable(output: Tensor, targets: Sequence[Tensor]) -> None:
             )
 
 
-def expect_modes_decided(recording: Recording, output: Node) -> None:
+def expect_modes_decided(recording: Recording, nodes: Container[Node]) -> None:
     """Raise `GradientError` where y went through a layer that trains differently, and nobody said which it is."""
-    if not recording.undecided:
-        return
-    for node in reachable([output]):
-        if node in recording.undecided:
-            layer, site = recording.undecided[node]
+    for node, (layer, site) in recording.undecided.items():
+        if node in nodes:
             raise GradientError(
                 f"a gradient through {layer}, whose mode was never given",
                 operands=[Operand("layer", layer, site)],
@@ -167,6 +166,6 @@ class Substitution:
 
     def state(self) -> None:
         """What the function assigned, over the arguments."""
-        values = self.recording.values
-        for variable in self.recording.assigned:
-            values[variable] = self.node(values[variable])
+        for variable, values in self.recording.history.items():
+            values[:] = [self.node(value) for value in values]
+            self.recording.values[variable] = values[-1]

@@ -99,9 +99,9 @@ def swish(x: TensorLike, beta: float = 1.0) -> Tensor:
 
 @composite
 def softplus(x: TensorLike) -> Tensor:
-    """ln(1 + eˣ) = max(x, 0) + log1p(e^−|x|), without overflow."""
+    """ln(1 + eˣ) = max(x, 0) + log1p(e^−|x|), without overflow; the tie of max gives the slope ½ at 0."""
     x = as_float(x)
-    return relu(x) + api.log1p(api.exp(-api.abs(x)))
+    return api.maximum(x, 0) + api.log1p(api.exp(-api.abs(x)))
 
 
 @composite

@@ -138,4 +138,5 @@ def trainable(loss: Tensor) -> list[Variable]:
     """The trainable float Variables that a loss depends on, in order of first use in the entry."""
     recording = current()
     needed = set(reachable([loss.node]))
-    return [v for v, node in recording.values.items() if v.trainable and v.dtype.is_float and node in needed]
+    candidates = [v for v in recording.values if v.trainable and v.dtype.is_float]
+    return [v for v in candidates if recording.value_in(v, needed) in needed]
