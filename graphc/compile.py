@@ -133,7 +133,7 @@ def emit_program(
 
 def program_key(program: TracedProgram, options: Options) -> str:
     """The cache key: traced graphs with their constants, signatures, options and versions."""
-    parts: list[str | bytes] = [version.VERSION, str(sig.ABI), options.key(), program.name]
+    parts: list[str | bytes] = [version.VERSION, version.fingerprint(), str(sig.ABI), options.key(), program.name]
     for entry in program.entries:
         interface = (entry.name, entry.inputs, entry.outputs, entry.tree, [(c.size, c.minimum) for c in entry.checks])
         parts += [repr(interface), print_graph(entry.graph, sites=False), *segments(entry.graph)]

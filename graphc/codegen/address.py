@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from graphc.codegen.llvm import Builder, Value
@@ -57,7 +57,7 @@ class Addresses:
         self.builder, self.sizes, self.pointers = builder, sizes, pointers
         self.axes: dict[Axis | int, Value] = {}
         self._depth: dict[Axis | int, int] = {}
-        self._scopes: list[dict[tuple[Buffer, Size, tuple[Term, ...]], Value]] = [{}]
+        self._scopes: list[dict[Hashable, Value]] = [{}]
 
     @contextmanager
     def scope(self, accesses: Iterable[tuple[Buffer, Index]]) -> Iterator[None]:
@@ -81,23 +81,28 @@ class Addresses:
         """The address of the terms known so far, and the terms left."""
         known = sorted((t for t in index.terms if t[0] in self.axes), key=lambda t: self._depth[t[0]])
         left = tuple(t for t in index.terms if t[0] not in self.axes)
-        element = MEMORY[buffer.type.dtype.name]
-        pointer = self._add(buffer, index.offset, (), lambda: self.sizes(index.offset), self.pointers[buffer], element)
+        pointer = self._moved(buffer, self.pointers[buffer], index.offset, ())
         for count in range(1, len(known) + 1):
-            term, coefficient = known[count - 1]
-            pointer = self._add(
-                buffer, index.offset, tuple(known[:count]),
-                lambda term=term, coefficient=coefficient: self.builder.mul(self.axes[term], self.sizes(coefficient)),
-                pointer, element,
-            )  # fmt: skip
+            pointer = self._moved(buffer, pointer, index.offset, tuple(known[:count]))
         return pointer, left
 
-    def _add(self, buffer, offset, terms, distance, pointer, element):  # type: ignore[no-untyped-def]
-        key = (buffer, offset, terms)
+    def _moved(self, buffer: Buffer, pointer: Value, offset: Size, terms: tuple[Term, ...]) -> Value:
+        """The pointer moved by the last of the terms, or by the offset where there are none."""
+
+        def move() -> Value:
+            if terms:
+                term, coefficient = terms[-1]
+                distance = self.builder.mul(self.axes[term], self.sizes(coefficient))
+            else:
+                distance = self.sizes(offset)
+            return self.builder.gep(MEMORY[buffer.type.dtype.name], pointer, distance)
+
+        return self.remembered((buffer, offset, terms), move)
+
+    def remembered(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """A value computed once in the innermost scope that asks for it first."""
         for scope in reversed(self._scopes):
             if key in scope:
                 return scope[key]
-        found = self.builder.gep(element, pointer, distance())
-        self._scopes[-1][key] = found
+        found = self._scopes[-1][key] = compute()
         return found
-

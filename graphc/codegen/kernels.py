@@ -443,21 +443,26 @@ class KernelEmitter:
         return pointer
 
     def panel_pointer(self, access: Access, chunk: int) -> Value:
-        """The address in a packed matrix: panel by panel, row by row."""
-        buffer, b = access.buffer, self.b
-        row, column = access.index
+        """The address in a packed matrix; matrices of one shape share the number of an element."""
+        buffer = access.buffer
         rows = buffer.type.shape[0]
         assert isinstance(rows, int)
-        r = self.scalar_index(row)
+        row, column = access.index
+        key = (rows, buffer.panel, row, column, chunk)
+        element = self.addresses.remembered(key, lambda: self.panel_element(rows, buffer.panel, row, column, chunk))
+        return self.b.gep(MEMORY[buffer.type.dtype.name], self.addresses.pointers[buffer], element)
+
+    def panel_element(self, rows: int, panel: int, row: Index, column: Index, chunk: int) -> Value:
+        """(c // P)·R·P + r·P + c % P; for lanes that fill a panel's row, c is a multiple of P."""
+        b = self.b
+        r = b.mul(self.scalar_index(row), b.i64(panel))
         if self.lane_term(column) is None:
-            c = self.scalar_index(column)
+            c, whole = self.scalar_index(column), False
         else:
             assert self.chunks is not None
-            c = b.add(self.sizes(column.offset), self.chunks.starts[chunk])
-        width = b.i64(buffer.panel)
-        panel = b.mul(b.udiv(c, width), b.i64(rows * buffer.panel))
-        element = b.add(b.add(panel, b.mul(r, width)), b.urem(c, width))
-        return b.gep(MEMORY[buffer.type.dtype.name], self.addresses.pointers[buffer], element)
+            c, whole = b.add(self.sizes(column.offset), self.chunks.starts[chunk]), self.chunks.lanes == panel
+        inner = b.i64(0) if whole else b.urem(c, b.i64(panel))
+        return b.add(b.add(b.mul(b.sub(c, inner), b.i64(rows)), r), inner)
 
     def lane_pointers(self, access: Access, chunk: int) -> Value:
         """One address a lane."""

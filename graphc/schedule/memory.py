@@ -37,41 +37,47 @@ class Lifetime:
         return self.first <= other.last and other.first <= self.last
 
 
-def bytes_of(buffer: Buffer) -> Size:
-    """The bytes of a row-major buffer, aligned up."""
-    return align_up(buffer.type.size * buffer.type.dtype.itemsize, ALIGN)
+@dataclass(frozen=True)
+class Request:
+    """A buffer that wants a place: when it is live, its size in bytes, and that size where symbols are typical."""
+
+    buffer: Buffer
+    life: Lifetime
+    size: Size
+    typical: int  # never zero, so that starts order every pair of live buffers
 
 
 def plan_arena(lifetimes: Mapping[Buffer, Lifetime]) -> tuple[Placement, ...]:
     """Placements in order of their start: each is above earlier ones only."""
-    starts = typical_starts(lifetimes)
-    placed: list[Placement] = []
-    for buffer in sorted(lifetimes, key=lambda b: (starts[b], list(lifetimes).index(b))):
+    requests = [request(buffer, life) for buffer, life in lifetimes.items()]
+    starts = typical_starts(requests)
+    placed: list[Request] = []
+    placements = []
+    for wanted in sorted(requests, key=lambda r: starts[r.buffer]):
         below = [
-            p.buffer
-            for p in placed
-            if lifetimes[p.buffer].overlaps(lifetimes[buffer]) and starts[p.buffer] + extent(p.buffer) <= starts[buffer]
+            r.buffer
+            for r in placed
+            if r.life.overlaps(wanted.life) and starts[r.buffer] + r.typical <= starts[wanted.buffer]
         ]
-        placed.append(Placement(buffer, bytes_of(buffer), tuple(below)))
-    return tuple(placed)
+        placements.append(Placement(wanted.buffer, wanted.size, tuple(below)))
+        placed.append(wanted)
+    return tuple(placements)
 
 
-def extent(buffer: Buffer) -> int:
-    """The typical size in bytes; never zero, so that starts order every pair of live buffers."""
-    return max(typical(bytes_of(buffer)), ALIGN)
+def request(buffer: Buffer, life: Lifetime) -> Request:
+    """What a row-major buffer wants."""
+    size = align_up(buffer.type.size * buffer.type.dtype.itemsize, ALIGN)
+    return Request(buffer, life, size, max(typical(size), ALIGN))
 
 
-def typical_starts(lifetimes: Mapping[Buffer, Lifetime]) -> dict[Buffer, int]:
+def typical_starts(requests: Sequence[Request]) -> dict[Buffer, int]:
     """First fit, largest buffer first, at typical sizes."""
     starts: dict[Buffer, int] = {}
-    order = sorted(lifetimes, key=lambda b: -extent(b))
-    for buffer in order:
-        taken = sorted(
-            (starts[other], starts[other] + extent(other))
-            for other in starts
-            if lifetimes[other].overlaps(lifetimes[buffer])
-        )
-        starts[buffer] = first_gap(taken, extent(buffer))
+    placed: list[Request] = []
+    for wanted in sorted(requests, key=lambda r: -r.typical):
+        taken = sorted((starts[r.buffer], starts[r.buffer] + r.typical) for r in placed if r.life.overlaps(wanted.life))
+        starts[wanted.buffer] = first_gap(taken, wanted.typical)
+        placed.append(wanted)
     return starts
 
 
