@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.errors import ArgumentError, ShapeError
+from graphc.errors import ArgumentError, InternalError, ShapeError
 from graphc.ir.dim import Dim, Symbol, parse, symbol
 from graphc.ir.graph import Graph
 from graphc.ir.node import Array, Constant, Input, Node, Op, Read, Scope
@@ -38,8 +38,9 @@ FACTS = ("min", "max", "multiple_of", "typical")
 
 def print_graph(graph: Graph, sites: bool = True) -> str:
     """The text of a graph; with `sites`, each line ends with the user's line."""
-    nodes = [node for node in graph.nodes() if not isinstance(node.op, Input)]
-    names = {node: f"%{quoted(node.op.name)}" for node in graph.inputs if isinstance(node.op, Input)}
+    everything = graph.nodes()
+    names = {node: f"%{quoted(node.op.name)}" for node in everything if isinstance(node.op, Input)}
+    nodes = [node for node in everything if node not in names]
     names.update((node, f"%{i}") for i, node in enumerate(nodes))
     parameters = ", ".join(f"{names[node][1:]}: {node.type}" for node in graph.inputs)
     lines = [*map(symbol_line, graph.symbols()), f"graph {quoted(graph.name)}({parameters})"]
@@ -93,7 +94,7 @@ def attribute(value: Any) -> str:
             return "true" if value else "false"
         case int() | DType() | Dim():
             return str(value)
-    raise ArgumentError(f"an attribute {value!r} has no text")
+    raise InternalError(f"an attribute {value!r} has no text")
 
 
 def literal(op: Constant, type_: TensorType) -> str:
