@@ -36,6 +36,7 @@ from graphc.runtime.targets import native
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 Y = np.array([0, 9, 3, 4], np.int32)
 W = np.array([1, 2, 3], np.float32)
+HALF: Any = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def variants() -> dict[str, Any]:
         "misaligned": misaligned,
         "big endian": X.astype(">f4"),
         "read-only": frozen,
-        "memoryview": memoryview(X),
+        "memoryview": X.data,
         "bytes of an array.array": memoryview(array.array("f", X.ravel())).cast("B").cast("f", (4, 3)),
         "subclass": X.view(type("Sub", (np.ndarray,), {})),
         "dlpack only": type("Tensor", (), {
@@ -111,7 +112,7 @@ def test_the_same_kind_may_be_cast_on_request(file: Path) -> None:
         toy.train_step(X, Y.astype(np.float32))
 
 
-ERRORS: dict[str, tuple[Callable[[Compiled], Any], type[GraphcError], str]] = {
+ERRORS: dict[str, tuple[Callable[[Compiled], Any], type[Exception], str]] = {
     "missing": (lambda t: t.train_step(X), ArgumentError, r"train_step lacks the argument y"),
     "extra": (lambda t: t.predict(X, Y), ArgumentError, r"predict takes 1 arguments, 2 were given"),
     "unknown": (lambda t: t.predict(z=X), ArgumentError, r"has no argument z; lacks the argument x"),
@@ -150,7 +151,7 @@ ERRORS: dict[str, tuple[Callable[[Compiled], Any], type[GraphcError], str]] = {
     "negative index": (lambda t: t.train_step(X, -Y), IndexRangeError, r"y\[1\] is -9, outside 0..9"),
     "epoch index": (lambda t: t.train_step.epoch(X, Y + 1), IndexRangeError, r"y\[1\] is 10"),
     "repeat nothing": (lambda t: t.train_step.repeat(0, X, Y), ArgumentError, r"n is 0, must be at least 1"),
-    "repeat a half": (lambda t: t.train_step.repeat(0.5, X, Y), ArgumentError, r"must be an integer"),
+    "repeat a half": (lambda t: t.train_step.repeat(HALF, X, Y), ArgumentError, r"must be an integer"),
     "pure repeat": (lambda t: t.predict.repeat(2, X), ArgumentError, r"only entries that write state have repeat"),
     "pure epoch": (lambda t: t.predict.epoch(X), ArgumentError, r"have a batch dimension have epoch"),
     "batch 0": (lambda t: t.train_step.epoch(X, Y, batch_size=0), ArgumentError, r"batch_size is 0"),
@@ -306,7 +307,7 @@ def test_states_share_code_only(toy: Compiled) -> None:
     toy.init(seed=2)
     assert toy.state["w"][0] == 3
     with pytest.raises(AttributeError, match="update"):
-        toy.state = {}  # type: ignore[assignment]
+        toy.state = {}
 
 
 def test_save_and_restore_keep_everything(toy: Compiled, tmp_path: Path) -> None:

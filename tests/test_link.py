@@ -214,7 +214,7 @@ def text_address(image: bytes) -> int:
     """The address of the executable segment."""
     count = int.from_bytes(image[56:58], "little")
     rows = [elf.PROGRAM_HEADER.unpack_from(image, 64 + i * elf.PROGRAM_HEADER.size) for i in range(count)]
-    return next(row[3] for row in rows if row[0] == elf.PT_LOAD and row[1] & elf.PF_X)
+    return int(next(row[3] for row in rows if row[0] == elf.PT_LOAD and row[1] & elf.PF_X))
 
 
 @needs_cc
