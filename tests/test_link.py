@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from toy import EXPORTS, SIGNATURE, STATE_BYTES, toy_text
 
-from graphc.runtime import elf
 from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.codegen.object import emit_assembly, emit_object
 from graphc.codegen.outputs import archive, link_with_cc, write_output
 from graphc.errors import BuildError, InternalError, TargetError
+from graphc.runtime import elf
 from graphc.runtime.signature import ALIGN, Signature
 from graphc.runtime.targets import Target, native
 
