@@ -1,0 +1,154 @@
+"""Random graphs mean the same before and after every pass, and compiled; their gradients are those of differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, reject, settings
+
+from graphc.ir.graph import Graph
+from graphc.ir.interp import evaluate
+from graphc.ir.node import Array, Node, Read
+from graphc.ir.text import parse_graph, print_graph, segments
+from graphc.ir.types import f32, f64
+from graphc.ops.elementwise import StopGradient
+from graphc.ops.transcendental import Tanh
+from graphc.passes import simplify
+from graphc.passes.pipeline import PIPELINE, optimise
+from graphc.passes.rewrite import Rule, RuleSet
+from tests.random_graphs import Case, cases, disagreement
+
+try:
+    from tests.compiled import run_compiled
+except ImportError:
+    run_compiled = None  # type: ignore[assignment]
+
+Check = Callable[[Case], None]
+
+
+def over(check: Check, examples: int, **choices: Any) -> None:
+    """Run a check on random graphs, the same ones each time."""
+    plain = settings(max_examples=examples, derandomize=True, database=None, deadline=None,
+                     suppress_health_check=list(HealthCheck))  # fmt: skip
+    plain(given(cases(**choices))(check))()
+
+
+def search(check: Check, examples: int, **choices: Any) -> None:
+    """As `over`, stopping at the first failure without shrinking it."""
+    quick = settings(max_examples=examples, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+                     suppress_health_check=list(HealthCheck))  # fmt: skip
+    quick(given(cases(**choices))(check))()
+
+
+def check_passes(case: Case) -> None:
+    """The interpreter's result is within the bound of the exact one at the start and after every pass."""
+    graph = case.graph
+    assert disagreement(case, evaluate(graph, case.inputs, case.state)) is None
+    for this in PIPELINE:
+        graph = this.run(graph, ())
+        fault = disagreement(case, evaluate(graph, case.inputs, case.state))
+        assert fault is None, f"after {this.name}: {fault}\n{print_graph(graph)}"
+    assert optimise(case.graph) == graph
+    assert optimise(graph) == graph, "a second run changes it again"
+
+
+def check_text(case: Case) -> None:
+    """Printed and parsed, it is the same graph."""
+    for graph in (case.graph, optimise(case.graph)):
+        text = print_graph(graph)
+        parsed = parse_graph(text, segments(graph))
+        assert print_graph(parsed) == text
+
+
+def check_gradients(case: Case) -> None:
+    """⟨gradient, v⟩ is the centred difference along v, where two steps agree on what that is (so at no kink)."""
+    if any(isinstance(n.op, StopGradient) or n.type.dtype == f32 for n in case.graph.nodes()):
+        reject()
+    rng = np.random.default_rng(5)
+    slopes = dict(zip(case.parameters, evaluate(*arguments(case)).outputs[-len(case.parameters) :], strict=True))
+    direction = {n: rng.normal(0, 1, slopes[n].shape) for n in case.parameters}
+    with np.errstate(all="ignore"):
+        analytic = sum(float(np.sum(slopes[n] * direction[n])) for n in case.parameters)
+        coarse, fine = (difference(case, direction, h) for h in (1e-4, 5e-5))
+    scale = max(abs(fine), abs(analytic), 1e-3)
+    if not np.isfinite([coarse, fine, analytic]).all() or abs(coarse - fine) > 1e-6 * scale:
+        reject()
+    assert abs(analytic - fine) <= 1e-4 * scale, f"{analytic} along the direction, differences give {fine}"
+
+
+def arguments(case: Case) -> tuple[Graph, Sequence[Array], Mapping[str, Array]]:
+    return case.graph, case.inputs, case.state
+
+
+def difference(case: Case, direction: Mapping[Node, Array], step: float) -> float:
+    """The centred difference of the loss along a direction."""
+
+    def loss(h: float) -> float:
+        pairs = zip(case.graph.inputs, case.inputs, strict=True)
+        inputs = [a + h * direction[n] if n in direction else a for n, a in pairs]
+        reads = {n.op.variable: d for n, d in direction.items() if isinstance(n.op, Read)}
+        state = {name: a + h * reads[name] for name, a in case.state.items()}
+        return float(evaluate(case.graph, inputs, state).outputs[0])
+
+    return (loss(step) - loss(-step)) / (2 * step)
+
+
+def check_compiled(case: Case) -> None:
+    """Machine code gives the interpreter's result within the bound."""
+    optimised = optimise(case.graph)
+    fault = disagreement(case, run_compiled(optimised, case.inputs, case.state))
+    assert fault is None, f"compiled: {fault}\n{print_graph(optimised)}"
+
+
+def test_passes_keep_the_meaning_of_random_graphs() -> None:
+    over(check_passes, 100)
+
+
+def test_random_graphs_print_and_parse() -> None:
+    over(check_text, 30)
+
+
+def test_gradients_of_random_graphs_are_those_of_differences() -> None:
+    over(check_gradients, 60, dtypes=(f64,))
+
+
+@pytest.mark.skipif(run_compiled is None, reason="nothing compiles yet")
+def test_random_graphs_compile_to_their_meaning() -> None:
+    over(check_compiled, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [check_passes, check_text, check_gradients])
+def test_many_random_graphs(check: Check) -> None:
+    over(check, 2000, dtypes=(f64,)) if check is check_gradients else over(check, 2000)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(run_compiled is None, reason="nothing compiles yet")
+def test_many_random_graphs_compile_to_their_meaning() -> None:
+    over(check_compiled, 2000)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Rule("add_is_sub", lambda x, y: x + y, lambda x, y: x - y, kinds=("float",)),
+        Rule("drop_factor", lambda x, c: x * c, lambda x, c: x, kinds=("float",), constants=("c",)),
+        Rule("slightly_off", lambda x, y: x - y, lambda x, y: x + y * -1.00001, kinds=("float",)),
+    ],
+    ids=lambda r: r.name,
+)
+def test_a_planted_wrong_rewrite_is_caught(wrong: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = RuleSet((*simplify.RULES, wrong))
+    monkeypatch.setattr(simplify, "simplifying_rules", lambda skip: rules)
+    with pytest.raises(AssertionError, match="after simplify: result"):
+        search(check_passes, 50)
+
+
+def test_a_planted_wrong_vjp_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tanh, "vjp", lambda self, ct, y, x: (ct * (1.0 - y),))
+    with pytest.raises(AssertionError, match="along the direction"):
+        search(check_gradients, 50, dtypes=(f64,))
