@@ -52,7 +52,7 @@ def pack_panels(matrix: Array, width: int) -> Array:
     rows, cols = matrix.shape
     padded = np.zeros((rows, -(-cols // width) * width), matrix.dtype)
     padded[:, :cols] = matrix
-    return np.ascontiguousarray(padded.reshape(rows, -1, width).swapaxes(0, 1)).ravel()
+    return np.ascontiguousarray(padded.reshape(rows, -(-cols // width), width).swapaxes(0, 1)).ravel()
 
 
 def aligned(size: int, dtype: Any) -> Array:
@@ -75,12 +75,10 @@ def stored(matrix: Array, layout: Layout, panel: int) -> Array:
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel to build: sizes (None = symbolic), types, layouts."""
+    """A kernel to build: m, n and k (None = symbolic), layouts, type; the plan, or what the planner is told."""
 
     target: Target
-    m: int | None
-    n: int | None
-    k: int | None
+    sizes: tuple[int | None, int | None, int | None]
     a: Layout = "row"
     b: Layout = "row"
     dtype: str = "f32"
@@ -91,7 +89,7 @@ class Case:
     def planned(self) -> TilePlan:
         """The plan given, or the planner's."""
         return self.plan or plan_matmul(
-            self.target, self.dtype, self.m, self.n, self.k, self.a, self.b,
+            self.target, self.dtype, *self.sizes, self.a, self.b,
             typical=self.typical, epilogue_cost=self.cost,
         )  # fmt: skip
 
@@ -131,8 +129,7 @@ class Kernel:
         builder = Builder(module, "kernel", [*pointers, ("i64", "m"), ("i64", "n"), ("i64", "k"), ("i64", "repeat")],
                           linkage="")  # fmt: skip
         a, b, c, scratch, *sizes, repeat = builder.arguments
-        fixed = (case.m, case.n, case.k)
-        m, n, k = (s if f is None else builder.i64(f) for s, f in zip(sizes, fixed, strict=True))
+        m, n, k = (s if f is None else builder.i64(f) for s, f in zip(sizes, case.sizes, strict=True))
         epilogue = self.make_epilogue(c, n, ELEMENT[case.dtype])
         with builder.loop(builder.i64(0), repeat):
             emit_matmul(

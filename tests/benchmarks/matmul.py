@@ -63,7 +63,7 @@ def peak(machine: Target, dtype: str) -> Callable[[], float]:
 def kernel_rate(case: Case) -> Callable[[], float]:
     """A function that times one kernel: GFLOP/s."""
     kernel = Kernel(case)
-    m, n, k = (size or case.typical for size in (case.m, case.n, case.k))
+    m, n, k = (size or case.typical for size in case.sizes)
     draw = np.random.default_rng(0)
     a, b = (draw.standard_normal(shape).astype(DTYPES[case.dtype]) for shape in ((m, k), (k, n)))
     left, right = stored(a, case.a, kernel.panel), stored(b, case.b, kernel.panel)
@@ -104,7 +104,7 @@ def main() -> None:
     top = peak(machine, options.dtype)
     for name, (a, b, demand) in FORMS.items():
         for m, n, k in SHAPES:
-            case = Case(machine, m, n, k, a, b, options.dtype)
+            case = Case(machine, (m, n, k), a, b, options.dtype)
             plan = case.planned()
             tile = f"{plan.height}x{plan.width}x{plan.lanes}" + " pack" * plan.pack + " swapped" * plan.swapped
             ceiling, rate = by_turns([top, kernel_rate(case)])

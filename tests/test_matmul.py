@@ -1,0 +1,326 @@
+"""Matmul kernels: right for every layout, size and target, the same bits wherever a row stands, no access outside."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import mmap
+import random
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.matmul import Epilogue
+from graphc.errors import InternalError
+from graphc.runtime import targets
+from graphc.schedule.tiles import Layout, TilePlan, balanced, plan_matmul
+from tests.matmul_kernel import DTYPES, Array, Case, Kernel, store_epilogue
+
+LAYOUTS: tuple[Layout, ...] = ("row", "transposed", "panel", "panel_transposed")
+PAIRS = list(itertools.product(LAYOUTS, LAYOUTS))
+SIZES = (1, 2, 3, 15, 16, 17, 31, 33, 100)
+TARGETS = [targets.target("x86-64-v2")]
+TARGETS += [t for t in (targets.target("x86-64-v3"), targets.target("x86-64-v4"))
+            if set(t.features) <= set(targets.native().features)]  # fmt: skip
+BEST = TARGETS[-1]
+every_target = pytest.mark.parametrize("target", TARGETS, ids=lambda t: t.name)
+
+
+def matrices(m: int, n: int, k: int, dtype: str, seed: int = 0) -> tuple[Array, Array]:
+    """Random A and B."""
+    draw = np.random.default_rng(seed)
+    if dtype.startswith("i"):
+        return draw.integers(-9, 9, (m, k)).astype(DTYPES[dtype]), draw.integers(-9, 9, (k, n)).astype(DTYPES[dtype])
+    return draw.standard_normal((m, k)).astype(DTYPES[dtype]), draw.standard_normal((k, n)).astype(DTYPES[dtype])
+
+
+def check(got: Array, a: Array, b: Array) -> None:
+    """got = a @ b within the bound of a sum of k products in ascending order (Higham, section 3.1)."""
+    exact = a.astype(np.float64) @ b.astype(np.float64)
+    unit = 0.0 if got.dtype.kind == "i" else float(np.finfo(got.dtype).eps)
+    bound = (a.shape[1] + 1) * unit * (np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64))
+    assert (np.abs(got - exact) <= bound).all(), np.abs(got - exact).max()
+
+
+def case(target: targets.Target, a: Layout, b: Layout, choose: random.Random, dtype: str) -> tuple[Case, Array, Array]:
+    """A kernel of random sizes, each symbolic one time in three, and operands for it."""
+    m, n, k = (choose.choice(SIZES) for _ in range(3))
+    known = tuple(None if choose.random() < 1 / 3 else size for size in (m, n, k))
+    drawn = Case(target, (known[0], known[1], known[2]), a, b, dtype, cost=choose.choice((3, 200)))
+    return drawn, *matrices(m, n, k, dtype)
+
+
+@every_target
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+def test_every_layout_multiplies(target: targets.Target, a: Layout, b: Layout) -> None:
+    choose = random.Random(f"{target.name} {a} {b}")
+    for dtype in ("f32", "f64"):
+        drawn, left, right = case(target, a, b, choose, dtype)
+        check(Kernel(drawn)(left, right), left, right)
+
+
+@pytest.mark.slow
+@every_target
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+def test_every_layout_multiplies_at_many_sizes(target: targets.Target, a: Layout, b: Layout) -> None:
+    choose = random.Random(f"many {target.name} {a} {b}")
+    for round_ in range(20):
+        drawn, left, right = case(target, a, b, choose, ("f32", "f64", "i32", "i64")[round_ % 4])
+        check(Kernel(drawn)(left, right), left, right)
+
+
+@pytest.mark.parametrize("dtype", ["i32", "i64"])
+@pytest.mark.parametrize("b", LAYOUTS)
+def test_integers_multiply_exactly(dtype: str, b: Layout) -> None:
+    left, right = matrices(17, 33, 31, dtype)
+    assert (Kernel(Case(BEST, (None, 33, 31), "row", b, dtype))(left, right) == left @ right).all()
+
+
+@every_target
+@pytest.mark.parametrize("b", LAYOUTS)
+def test_one_kernel_serves_every_batch(target: targets.Target, b: Layout) -> None:
+    kernel = Kernel(Case(target, (None, 33, 17), "row", b))
+    for m in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 100, 1000):
+        left, right = matrices(m, 33, 17, "f32")
+        check(kernel(left, right), left, right)
+
+
+PLANS = {
+    "direct": {},
+    "rows outermost": {"columns_outer": False, "pack": False, "swapped": False, "block_rows": 0, "block_depth": 0},
+    "packed": {"pack": True},
+    "blocks": {"block_rows": 12, "height": 4, "group": 2},
+    "blocks of k": {"block_rows": 24, "block_depth": 16, "height": 6, "group": 3},
+    "packed blocks of k": {"block_rows": 8, "block_depth": 32, "height": 4, "pack": True, "group": 2},
+    "unrolled": {"unroll": 5},
+}
+
+
+@pytest.mark.parametrize("change", PLANS.values(), ids=list(PLANS))
+@pytest.mark.parametrize("m", [None, 41])
+def test_every_plan_gives_the_same_bits(change: dict[str, int], m: int | None) -> None:
+    left, right = matrices(41, 100, 85, "f32")
+    plan = replace(plan_matmul(BEST, "f32", m, 100, 85, "row", "row"), **change)  # type: ignore[arg-type]
+    got = Kernel(Case(BEST, (m, 100, 85), plan=plan))(left, right)
+    check(got, left, right)
+    assert got.tobytes() == Kernel(Case(BEST, (None, None, None)))(left, right).tobytes()
+
+
+@pytest.mark.parametrize("b", ["transposed", "panel_transposed"])
+@pytest.mark.parametrize("sizes", [(16, 64, 200), (5, 100, 300), (None, 64, 200)])
+def test_swapped_plans_give_the_same_bits(b: Layout, sizes: tuple[int | None, int, int]) -> None:
+    built = Case(BEST, sizes, "row", b, typical=16)
+    assert built.planned().swapped
+    kernel, plain = Kernel(built), Kernel(Case(BEST, (None, None, None)))
+    for m in (1, 15, 16, 17, 40) if sizes[0] is None else (sizes[0],):
+        left, right = matrices(m, sizes[1], sizes[2], "f32")
+        check(kernel(left, right), left, right)
+        assert kernel(left, right).tobytes() == plain(left, right).tobytes()
+
+
+@every_target
+@pytest.mark.parametrize(("a", "b"), [("row", "panel"), ("row", "transposed"), ("transposed", "row")])
+def test_a_row_has_the_same_bits_in_every_batch(target: targets.Target, a: Layout, b: Layout) -> None:
+    left, right = matrices(33, 40, 100, "f32")
+    kernel = Kernel(Case(target, (None, 40, 100), a, b))
+    whole = kernel(left, right)
+    for first, last in ((0, 1), (5, 7), (0, 32), (3, 33), (20, 31)):
+        assert kernel(left[first:last], right).tobytes() == whole[first:last].tobytes()
+    assert Kernel(Case(target, (33, 40, 100), a, b))(left, right).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("sizes", [(0, 5, 4), (5, 0, 4), (5, 7, 0), (0, 0, 0)])
+@pytest.mark.parametrize("symbolic", [False, True])
+@pytest.mark.parametrize("b", LAYOUTS)
+def test_empty_sizes(sizes: tuple[int, int, int], symbolic: bool, b: Layout) -> None:
+    """k = 0 runs the epilogue on zeros; m = 0 or n = 0 does nothing."""
+    m, n, k = sizes
+    kernel = Kernel(Case(BEST, (None, None, None) if symbolic else sizes, "row", b))
+    got = kernel(np.ones((m, k), np.float32), np.ones((k, n), np.float32))
+    assert got.shape == (m, n)
+    assert (got == 0).all()
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------
+
+
+class Guarded:
+    """Memory between two pages that can't be touched, flush against the one before or the one behind."""
+
+    def __init__(self, content: Array, at_end: bool):
+        self.content, page = content, mmap.PAGESIZE
+        inner = -(-max(content.nbytes, 1) // page) * page
+        self.map = mmap.mmap(-1, inner + 2 * page)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        for edge in (start, start + page + inner):
+            assert protect(ctypes.c_void_p(edge), ctypes.c_size_t(page), 0) == 0
+        self.address = start + page + (inner - content.nbytes if at_end else 0)
+        ctypes.memmove(self.address, content.ctypes.data, content.nbytes)
+
+    def read(self) -> Array:
+        """What the memory holds now."""
+        text = ctypes.string_at(self.address, self.content.nbytes)
+        return np.frombuffer(text, self.content.dtype).reshape(self.content.shape)
+
+
+@every_target
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+def test_nothing_outside_is_touched(target: targets.Target, a: Layout, b: Layout) -> None:
+    """A fault here kills the process: that is the failure."""
+    from tests.matmul_kernel import stored
+
+    choose = random.Random(f"guard {target.name} {a} {b}")
+    drawn, left, right = case(target, a, b, choose, "f32")
+    kernel = Kernel(drawn)
+    (m, k), n = left.shape, right.shape[1]
+    for at_end in (False, True):
+        operands = [stored(left, a, kernel.panel), stored(right, b, kernel.panel), np.zeros((m, n), np.float32)]
+        scratch = Guarded(kernel.scratch(k), at_end)
+        guarded = [Guarded(o, at_end) for o in operands]
+        kernel.run(*(g.address for g in guarded), scratch.address, m, n, k, 1)
+        check(guarded[2].read(), left, right)
+
+
+# -- epilogues ------------------------------------------------------------------------------------------------------
+
+
+def load(b: Builder, like: Value, pointer: Value, mask: Value | None) -> Value:
+    """A vector like another, masked or not."""
+    return b.load(like.type, pointer) if mask is None else b.masked_load(like.type, pointer, mask)
+
+
+def store(b: Builder, value: Value, pointer: Value, mask: Value | None) -> None:
+    """A vector, masked or not."""
+    if mask is None:
+        b.store(value, pointer)
+    else:
+        b.masked_store(value, pointer, mask)
+
+
+def bias_relu(c: Value, n: Value, element: str) -> Epilogue:
+    """C = max(A . B + bias, 0), bias in the row after C's own n columns of each row: C is [m, 2 n]."""
+
+    def epilogue(b: Builder, i: Value, j: Value, accumulator: Value, mask: Value | None) -> None:
+        here = b.gep(element, c, b.add(b.mul(i, b.mul(n, b.i64(2))), j))
+        total = b.binary("fadd", accumulator, load(b, accumulator, b.gep(element, here, n), mask))
+        zero = b.constant(accumulator.type, 0.0)
+        store(b, b.select(b.fcmp("ogt", total, zero), total, zero), here, mask)
+
+    return epilogue
+
+
+def momentum(c: Value, n: Value, element: str) -> Epilogue:
+    """In place on C = [m, w and v]: v = 0.9 v + A . B, w = w - v / (sqrt(|v|) + 1)."""
+
+    def epilogue(b: Builder, i: Value, j: Value, accumulator: Value, mask: Value | None) -> None:
+        type_ = accumulator.type
+        w_here = b.gep(element, c, b.add(b.mul(i, b.mul(n, b.i64(2))), j))
+        v_here = b.gep(element, w_here, n)
+        decayed = b.binary("fmul", load(b, accumulator, v_here, mask), b.constant(type_, 0.5))
+        v = b.binary("fadd", decayed, accumulator)
+        suffix = f"v{b.constant(type_, 0.0).type[1:].split(' ')[0]}f32"
+        root = b.intrinsic(f"llvm.sqrt.{suffix}", type_, b.intrinsic(f"llvm.fabs.{suffix}", type_, v))
+        step = b.binary("fdiv", v, b.binary("fadd", root, b.constant(type_, 1.0)))
+        store(b, b.binary("fsub", load(b, accumulator, w_here, mask), step), w_here, mask)
+        store(b, v, v_here, mask)
+
+    return epilogue
+
+
+@every_target
+@pytest.mark.parametrize("b", ["row", "panel_transposed"])
+@pytest.mark.parametrize("cost", [3, 300])
+@pytest.mark.parametrize("m", [None, 19])
+def test_bias_and_relu_run_on_the_accumulators(target: targets.Target, b: Layout, cost: int, m: int | None) -> None:
+    left, right = matrices(19, 37, 70, "f32")
+    both = np.random.default_rng(1).standard_normal((19, 74)).astype(np.float32)
+    expected = np.maximum(left.astype(np.float64) @ right + both[:, 37:], 0)
+    Kernel(Case(target, (m, 37, 70), "row", b, cost=cost), bias_relu)(left, right, both)
+    np.testing.assert_allclose(both[:, :37], expected, rtol=1e-5, atol=1e-5)
+
+
+@every_target
+@pytest.mark.parametrize("k", [None, 0, 5, 130])
+def test_an_update_in_place_happens_once(target: targets.Target, k: int | None) -> None:
+    left, right = matrices(45, 37, 9 if k is None else k, "f32")
+    state = np.random.default_rng(1).standard_normal((45, 74)).astype(np.float32)
+    v = 0.5 * state[:, 37:].astype(np.float64) + left.astype(np.float64) @ right
+    w = state[:, :37] - v / (np.sqrt(np.abs(v)) + 1)
+    Kernel(Case(target, (45, 37, k), "transposed", "row", cost=25), momentum)(left, right, state)
+    np.testing.assert_allclose(state, np.concatenate([w, v], axis=1), rtol=1e-4, atol=1e-4)
+
+
+# -- code -----------------------------------------------------------------------------------------------------------
+
+
+@every_target
+def test_the_inner_loop_is_fused_multiply_adds_and_calls_nothing(target: targets.Target) -> None:
+    assembly = Kernel(Case(target, (None, 64, 64))).compiled.assembly
+    assert not re.search(r"\bcall", assembly)
+    assert bool(re.search(r"vfmadd\d+ps", assembly)) == target.fma
+    register = {64: "zmm", 32: "ymm", 16: "xmm"}[target.vector_bytes]
+    assert re.search(rf"ps\s.*%{register}", assembly)
+
+
+@every_target
+@pytest.mark.parametrize("b", ["row", "transposed", "panel"])
+def test_no_accumulator_is_spilled(target: targets.Target, b: Layout) -> None:
+    plan = plan_matmul(target, "f32", 96, 96, 200, "row", b)
+    assembly = Kernel(Case(target, (96, 96, 200), "row", b, plan=plan)).compiled.assembly
+    spills = re.findall(r"v?movups\s+%[xyz]mm\d+, -?\d*\(%rsp\)", assembly)
+    assert not spills
+
+
+def test_scratch_must_be_given_where_the_plan_needs_it() -> None:
+    from graphc.codegen.llvm import Module
+    from graphc.codegen.matmul import Operand, emit_matmul
+
+    plan = plan_matmul(BEST, "f32", 64, 64, 64, "row", "transposed")
+    b = Builder(Module(BEST.triple), "kernel", [("ptr", "p")])
+    (p,) = b.arguments
+    operand = Operand(p, "row", 64)
+    with pytest.raises(InternalError, match="scratch"):
+        emit_matmul(b, BEST, "f32", *(b.i64(64),) * 3, operand, operand, plan, store_epilogue(p, b.i64(64), "float"))
+
+
+# -- plans ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2000), st.integers(1, 12))
+def test_balanced_parts_cover_a_size_evenly(size: int, most: int) -> None:
+    runs = balanced(size, most)
+    covered = [r.start + t * r.extent + x for r in runs for t in range(r.tiles) for x in range(r.extent)]
+    assert covered == list(range(size))
+    assert all(r.extent <= most for r in runs)
+    assert not runs or max(r.extent for r in runs) - min(r.extent for r in runs) <= 1
+
+
+@given(st.integers(1, 600), st.sampled_from([4, 8, 16]), st.integers(1, 4))
+def test_only_the_last_column_tile_is_partial(n: int, lanes: int, width: int) -> None:
+    runs = TilePlan(4, lanes, 4, width).columns(n)
+    assert sum(r.extent * r.tiles for r in runs) == -(-n // lanes)
+    assert n % lanes == 0 or runs[-1].tiles == 1
+
+
+@given(st.integers(0, 40), st.integers(1, 12))
+def test_the_remainders_of_a_plan_make_up_any_rest(rows: int, height: int) -> None:
+    left = rows % height
+    for part in TilePlan(4, 16, height, 1).remainders:
+        left -= part if part <= left else 0
+    assert left == 0
+
+
+@every_target
+@given(st.integers(1, 1100), st.integers(1, 1100), st.integers(1, 2000), st.sampled_from(PAIRS))
+def test_tiles_fit_the_registers(
+    target: targets.Target, m: int, n: int, k: int, layouts: tuple[Layout, Layout]
+) -> None:
+    plan = plan_matmul(target, "f32", m, n, k, *layouts)
+    assert plan.height * plan.width + plan.width + 1 < target.vector_registers
+    assert (plan.scratch_bytes(k) > 0) == bool(plan.pack or plan.block_rows)
