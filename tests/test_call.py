@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import gc
 import shutil
+import signal
 import threading
 import time
 import weakref
@@ -398,6 +399,25 @@ def test_an_epoch_out_of_range_of_the_batch_only(toy: Compiled) -> None:
     assert np.isfinite(toy.train_step.epoch(x, y, batch_size=1 << 19)["loss"])
     with pytest.raises(ShapeError, match="at most"):
         toy.train_step.epoch(x, y, batch_size=1 << 21)
+
+
+def test_an_epoch_can_be_interrupted_between_batches(toy: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "EPOCH_CHUNK", 1)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(KeyboardInterrupt):
+            toy.train_step.epoch(np.ones((1 << 20, 3), np.float32), np.zeros(1 << 20, np.int32), batch_size=1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    steps = (1 - float(toy.state["w"][0])) / 0.125
+    assert steps == int(steps) and 0 < steps < 1 << 20
+    toy.init()
+    assert toy.train_step(X, Y)["loss"] == 4.5, "the state is not left locked"
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 256])

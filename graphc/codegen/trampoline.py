@@ -144,9 +144,8 @@ class Trampoline:
         before = b.block
         b.branch_if(self.same(self.kwnames, NULL), plain, keywords)
         b.label(keywords)
-        size = b.load("i64", self.at(self.kwnames, fast.OBJECT_SIZE))
-        self.unless(self.same(size, b.i64(1)), "slow")
-        name = b.load("ptr", self.at(self.kwnames, fast.TUPLE_ITEMS))
+        self.unless(self.same(self.call("PyTuple_Size", "i64", self.kwnames), b.i64(1)), "slow")
+        name = self.call("PyTuple_GetItem", "ptr", self.kwnames, b.i64(0))
         self.unless(self.same(name, self.table("name of out")), "slow")
         value = b.load("ptr", b.gep("ptr", self.args, self.nargs))
         self.check_out_structure(value)

@@ -47,8 +47,8 @@ class State(Mapping[str, Array]):
     def exclusive(self) -> Iterator[None]:
         """No other thread writes this state meanwhile."""
         with self._lock:
-            self.cell.busy = 1
             try:
+                self.cell.busy = 1
                 yield
             finally:
                 self.cell.busy = 0
