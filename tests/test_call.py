@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import EXPORTS, SIGNATURE, toy_text
 
 from graphc.codegen.object import emit_object
 from graphc.codegen.outputs import write_output
@@ -33,6 +32,7 @@ from graphc.errors import (
 from graphc.runtime import call
 from graphc.runtime.load import Compiled, load
 from graphc.runtime.targets import native
+from tests.toy import EXPORTS, SIGNATURE, toy_text
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3)
 Y = np.array([0, 9, 3, 4], np.int32)

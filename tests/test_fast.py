@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_call import ERRORS, W, X, Y, file, variants
 
 from graphc.errors import ArgumentError, GraphcError, IndexRangeError
 from graphc.runtime import fast
 from graphc.runtime.call import BoundEntry, trampoline_installed
 from graphc.runtime.load import Compiled, load
+from tests.test_call import ERRORS, W, X, Y, file, variants
 
 __all__ = ["file"]
 FLAT = np.array([5, 1, 1], np.float32)

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy import EXPORTS, SIGNATURE
 
 from graphc.codegen.header import header_text
 from graphc.runtime.signature import Entry, Input, Output
+from tests.toy import EXPORTS, SIGNATURE
 
 AWKWARD = Entry(
     name="odd",

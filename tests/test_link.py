@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from toy import EXPORTS, SIGNATURE, STATE_BYTES, toy_text
 
 from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module, Value
@@ -18,6 +17,7 @@ from graphc.errors import BuildError, InternalError, TargetError
 from graphc.runtime import elf
 from graphc.runtime.signature import ALIGN, Signature
 from graphc.runtime.targets import Target, native
+from tests.toy import EXPORTS, SIGNATURE, STATE_BYTES, toy_text
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 needs_binutils = pytest.mark.skipif(shutil.which("readelf") is None, reason="no binutils")
