@@ -54,7 +54,7 @@ def test_optimising_twice_changes_nothing() -> None:
 
 def test_a_pass_must_stand_after_those_it_names() -> None:
     check_order(PIPELINE)
-    with pytest.raises(InternalError, match=r"orient must come after simplify: .+"):
+    with pytest.raises(InternalError, match=r"must come after simplify: .+"):
         check_order(PIPELINE[::-1])
     with pytest.raises(InternalError, match="second must come after first: why"):
         check_order([Pass("second", simplify, after=("first",), reason="why")])

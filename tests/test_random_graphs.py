@@ -52,7 +52,8 @@ def check_passes(case: Case) -> None:
         fault = disagreement(case, evaluate(graph, case.inputs, case.state))
         assert fault is None, f"after {this.name}: {fault}\n{print_graph(graph)}"
     assert optimise(case.graph) == graph
-    assert optimise(graph) == graph, "a second run changes it again"
+    normal = optimise(case.graph, skip=("matricise",))  # which lowers: its copies are not in normal form
+    assert optimise(normal, skip=("matricise",)) == normal, "a second run changes it again"
 
 
 def check_text(case: Case) -> None:

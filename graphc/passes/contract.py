@@ -1,4 +1,4 @@
-"""Contractions: transposes move into their dimension numbers, products with a vector become multiply and reduce.
+"""Contractions: transposes move into their dimension numbers, products without a matrix become multiply and reduce.
 
 A matmul's register tile is idle where one side has a single row or column, while the reduction kernels stream at the
 speed of memory; so those products leave the contraction form. The order in which terms are added changes with that:
@@ -13,6 +13,7 @@ from dataclasses import replace
 from graphc.ir import build
 from graphc.ir.graph import Graph, users
 from graphc.ir.node import Node
+from graphc.ir.types import f32, f64, i32, i64
 from graphc.ops.contraction import DotGeneral
 from graphc.ops.elementwise import Mul
 from graphc.ops.movement import Transpose, inverse
@@ -20,6 +21,10 @@ from graphc.passes.movement import large_axes, squeeze
 from graphc.passes.rewrite import structural
 
 Axes = tuple[int, ...]
+Name = tuple[str, int]
+
+#: What the matrix kernels multiply.
+MATRIX_DTYPES = (f32, f64, i32, i64)
 
 
 @structural(DotGeneral)
@@ -64,33 +69,49 @@ def squeeze_contraction(node: Node, op: DotGeneral) -> Node | None:
 
 
 @structural(DotGeneral)
-def multiply_outer(node: Node, op: DotGeneral) -> Node | None:
-    """Without a batch and with nothing to add: the outer product lhs[i…]·rhs[j…]."""
-    if op.lhs_batch or op.lhs_contract:
-        return None
-    (lhs, rhs), places = node.inputs, tuple(range(node.type.rank))
-    rows = build.broadcast(lhs, node.type.shape, places[: lhs.type.rank])
-    return node.scope.node(Mul(), rows, build.broadcast(rhs, node.type.shape, places[lhs.type.rank :]))
-
-
-@structural(DotGeneral)
 def multiply_and_reduce(node: Node, op: DotGeneral) -> Node | None:
-    """Without a batch and with one row or column on a side: that vector times the other side, summed."""
+    """What is no matrix product is the products of all pairs, summed."""
+    return None if is_matrix_product(node, op) else as_products(node, op)
+
+
+def is_matrix_product(node: Node, op: DotGeneral) -> bool:
+    """Whether there are rows, columns and something to add, of a dtype that matrix kernels take."""
     lhs, rhs = node.inputs
-    if op.lhs_batch:
-        return None
-    if len(op.rhs_contract) == rhs.type.rank:
-        return reduce_product(lhs, op.lhs_contract, rhs, op.rhs_contract)
-    if len(op.lhs_contract) == lhs.type.rank:
-        return reduce_product(rhs, op.rhs_contract, lhs, op.lhs_contract)
-    return None
+    free = op.lhs_free(lhs.type.rank) and op.rhs_free(rhs.type.rank)
+    return bool(op.lhs_contract and free) and node.type.dtype in MATRIX_DTYPES
 
 
-def reduce_product(matrix: Node, axes: Axes, vector: Node, partners: Axes) -> Node:
-    """Σ over `axes` of matrix·vector, whose own axes are the partners of those."""
-    aligned = build.transpose(vector, [partners[i] for i in inverse(axes)])
-    spread = build.broadcast(aligned, matrix.type.shape, tuple(sorted(axes)))
-    return build.sum_(matrix.scope.node(Mul(), matrix, spread), tuple(sorted(axes)))
+def as_products(node: Node, op: DotGeneral) -> Node:
+    """The products of all pairs, in the order of the operand with free axes, summed."""
+    lhs, rhs = node.inputs
+    if op.lhs_free(lhs.type.rank):
+        first, second, names, others = lhs, rhs, *axis_names(op, lhs.type.rank, rhs.type.rank)
+    else:
+        first, second = rhs, lhs
+        others, names = axis_names(op, lhs.type.rank, rhs.type.rank)
+    added = [n for n in others if n not in names]
+    space = names + added
+    shape = (*first.type.shape, *(second.type.shape[others.index(n)] for n in added))
+    order = sorted(range(len(others)), key=lambda a: space.index(others[a]))
+    spread = build.broadcast(build.transpose(second, order), shape, tuple(sorted(space.index(n) for n in others)))
+    product = node.scope.node(Mul(), build.broadcast(first, shape, tuple(range(len(names)))), spread)
+    total = build.sum_(product, tuple(i for i, (kind, _) in enumerate(space) if kind == "contract"))
+    kept = [name for name in space if name[0] != "contract"]
+    return build.transpose(total, [kept.index(name) for name in sorted(kept)])
+
+
+def axis_names(op: DotGeneral, lhs_rank: int, rhs_rank: int) -> tuple[list[Name], list[Name]]:
+    """What each operand's axes are; names sort as the result's axes stand, and partners share theirs."""
+
+    def named(free_kind: str, contract: Axes, batch: Axes, free: Axes) -> list[Name]:
+        names = {a: (kind, i) for kind, axes in (("contract", contract), ("batch", batch), (free_kind, free))
+                 for i, a in enumerate(axes)}  # fmt: skip
+        return [names[a] for a in range(len(names))]
+
+    return (
+        named("left", op.lhs_contract, op.lhs_batch, op.lhs_free(lhs_rank)),
+        named("right", op.rhs_contract, op.rhs_batch, op.rhs_free(rhs_rank)),
+    )
 
 
 def permuted(axes: Axes, order: Axes) -> Axes:
@@ -108,7 +129,7 @@ def renumbered(axes: Axes, kept: Sequence[int]) -> Axes:
     return tuple(kept.index(a) for a in axes if a in kept)
 
 
-CONTRACTION = (read_through_transposes, order_contraction, squeeze_contraction, multiply_outer, multiply_and_reduce)
+CONTRACTION = (read_through_transposes, order_contraction, squeeze_contraction, multiply_and_reduce)
 
 
 def orient(graph: Graph, skip: Collection[str] = ()) -> Graph:

@@ -14,6 +14,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.text import print_graph, segments
 from graphc.ir.verify import verify
 from graphc.passes.contract import orient
+from graphc.passes.matricise import matricise
 from graphc.passes.simplify import simplify
 
 
@@ -37,6 +38,12 @@ PIPELINE: tuple[Pass, ...] = (
         orient,
         after=("simplify",),
         reason="a transpose is absorbed for good only where no contraction reads through it",
+    ),
+    Pass(
+        "matricise",
+        matricise,
+        after=("simplify", "orient"),
+        reason="it copies operands whose axes could not be brought in order",
     ),
 )
 
