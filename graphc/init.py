@@ -15,7 +15,7 @@ from graphc.errors import ArgumentError
 from graphc.frontend import api, random
 from graphc.frontend.random import Key
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.variable import Initial
+from graphc.frontend.variable import Initial, expect_constant
 from graphc.ir.types import DType, TensorType, f32
 from graphc.sites import user_site
 
@@ -125,6 +125,7 @@ def normal_kind(truncated: bool) -> Literal["normal", "truncated_normal"]:
 
 def fans(shape: Shape) -> tuple[float, float]:
     """How many inputs and outputs a kernel of a shape connects."""
+    expect_constant(shape)
     if len(shape) < 2:
         size = float(shape[0]) if shape else 1.0
         return size, size

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ArgumentError, Operand, TraceError
+from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceError
 from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.jit import call_by_name
 from graphc.frontend.names import Names
@@ -101,5 +101,8 @@ def bound_types(types: Mapping[str, TensorType], arrays: list[Array]) -> dict[st
     """The types with the sizes that arrays have. Raises where they do not fit."""
     scope = Scope()
     parameters = [scope.typed(Input(name), type_) for name, type_ in types.items()]
-    values = bind_symbols(parameters, arrays)
+    try:
+        values = bind_symbols(parameters, arrays)
+    except (ShapeError, DTypeError) as error:
+        raise type(error)(error.message, site=user_site(), help=error.help) from None
     return {name: type_.bind(values) for name, type_ in types.items()}

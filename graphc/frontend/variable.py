@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceE
 from graphc.frontend.promotion import array_of, as_tensor, is_weak, stretch
 from graphc.frontend.recording import Recording, describe
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.ir.dim import Dim
+from graphc.ir.dim import Dim, Size
 from graphc.ir.node import Array, Node
 from graphc.ir.types import FROM_NUMPY, TensorType, f32, i32
 from graphc.sites import user_site
@@ -52,12 +52,7 @@ class Variable(Tensor):
         else:
             self.initial = initial_array(initial)
             self._type = TensorType(FROM_NUMPY[self.initial.dtype], tuple(self.initial.shape))
-        if any(isinstance(s, Dim) for s in self._type.shape):
-            raise ShapeError(
-                f"a Variable of symbolic shape: {self._type}",
-                site=self.site,
-                help="parameters need constant sizes; only inputs have symbolic ones",
-            )
+        expect_constant(self._type.shape)
         self.name, self.trainable = name, trainable
         self.stem = "variable"
         self.owners: tuple[Named, ...] = ()
@@ -103,6 +98,16 @@ class Variable(Tensor):
     def __repr__(self) -> str:
         place = f" {self.site._replace(text='')}" if self.site else ""
         return f"Variable {self.dtype}[{', '.join(map(str, self._type.shape))}] {self.name or self.stem}{place}"
+
+
+def expect_constant(shape: Sequence[Size]) -> None:
+    """Raise `ShapeError` where a parameter's shape has a symbol in it."""
+    if any(isinstance(s, Dim) for s in shape):
+        raise ShapeError(
+            f"a Variable of symbolic shape ({', '.join(map(str, shape))})",
+            site=user_site(),
+            help="parameters need constant sizes; only inputs have symbolic ones",
+        )
 
 
 def expect_fit(variable: Variable, value: Tensor) -> None:
