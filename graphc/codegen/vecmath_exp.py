@@ -1,7 +1,8 @@
 """e^x and what is made of it: expm1, tanh, sigmoid, erf.
 
-Polynomials: Remez minimax fits by tests/recipes/minimax.py. Bounds are the largest errors measured by
-tests/benchmarks/vecmath.py, for f32 over a sweep of all bit patterns; @BOUNDS@
+Polynomials: Remez minimax fits by tests/recipes/minimax.py. Bounds are the largest errors, rounded up, that
+tests/benchmarks/vecmath.py measured with and without FMA: for f32 over every seventh bit pattern, for f64 over random
+arguments.
 """
 
 from __future__ import annotations
@@ -124,13 +125,13 @@ def exp_moderate(e: Lanes, x: Value) -> Value:
 
 
 def exp(e: Lanes, x: Value) -> Value:
-    """e^x, results in the subnormal range included; f32 @exp.f32@ ulp, f64 @exp.f64@."""
+    """e^x, results in the subnormal range included; f32 0.8 ulp, f64 0.8."""
     low, high = EXP_RANGE[e.dtype]
     return exp_accurate(e, clamp_above(e, clamp_below(e, x, low), high))
 
 
 def expm1(e: Lanes, x: Value) -> Value:
-    """e^x − 1 as 2·((2^(k−1) − ½) + 2^(k−1)·(e^r − 1)); f32 @expm1.f32@ ulp, f64 @expm1.f64@."""
+    """e^x − 1 as 2·((2^(k−1) − ½) + 2^(k−1)·(e^r − 1)); f32 1.4 ulp, f64 1.4."""
     reduced = reduce(e, clamp_above(e, clamp_below(e, x, EXPM1_LOW[e.dtype]), EXP_RANGE[e.dtype][1]))
     integers = e.of(FORMATS[e.dtype].integer)
     half_power = power_of_two(e, integers.sub(reduced.k, integers.constant(1)))
@@ -141,7 +142,7 @@ def expm1(e: Lanes, x: Value) -> Value:
 
 
 def tanh(e: Lanes, x: Value) -> Value:
-    """x + x³·P(x²) up to |x| = 1, and 1 − 2/(e^2|x| + 1) beyond; f32 @tanh.f32@ ulp, f64 @tanh.f64@."""
+    """x + x³·P(x²) up to |x| = 1, and 1 − 2/(e^2|x| + 1) beyond; f32 1.1 ulp, f64 1.2."""
     size = e.abs(x)
     square = e.mul(size, size)
     near = e.fma(e.mul(size, square), polynomial(e, square, TANH[e.dtype]), size)
@@ -152,7 +153,7 @@ def tanh(e: Lanes, x: Value) -> Value:
 
 
 def sigmoid(e: Lanes, x: Value) -> Value:
-    """1/(1 + t) for x ≥ 0 and t/(1 + t) below, t = e^−|x|; f32 @sigmoid.f32@ ulp, f64 @sigmoid.f64@."""
+    """1/(1 + t) for x ≥ 0 and t/(1 + t) below, t = e^−|x|; f32 1.5 ulp, f64 1.4."""
     t = exp_accurate(e, clamp_below(e, e.neg(e.abs(x)), EXP_RANGE[e.dtype][0]))
     one = e.constant(1.0)
     divisor = e.add(t, one)
@@ -165,7 +166,7 @@ def sigmoid(e: Lanes, x: Value) -> Value:
 
 
 def erf(e: Lanes, x: Value) -> Value:
-    """x + x·P(x²) up to |x| = 1, and 1 − e^Q(|x|) beyond; f32 @erf.f32@ ulp, f64 @erf.f64@."""
+    """x + x·P(x²) up to |x| = 1, and 1 − e^Q(|x|) beyond; f32 1.4 ulp, f64 1.2."""
     size = e.abs(x)
     near = e.fma(size, polynomial(e, e.mul(size, size), ERF[e.dtype]), size)
     one = e.constant(1.0)
