@@ -66,7 +66,7 @@ def test_passes_and_single_rules_can_be_skipped(monkeypatch: pytest.MonkeyPatch)
     assert optimise(graph, skip=[p.name for p in PIPELINE]) is graph
     assert "neg" in print_graph(optimise(graph, skip=["neg_neg"]))
     assert "neg" not in print_graph(optimise(graph))
-    monkeypatch.setenv("GRAPHC_SKIP", "simplify, orient")
+    monkeypatch.setenv("GRAPHC_SKIP", ", ".join(p.name for p in PIPELINE))
     assert optimise(graph) is graph
     monkeypatch.setenv("GRAPHC_SKIP", "")
     assert optimise(graph) is not graph
@@ -76,7 +76,7 @@ def test_dumps_are_numbered_headed_sited_and_parse_back(monkeypatch: pytest.Monk
     monkeypatch.setenv("GRAPHC_DUMP", str(tmp_path))
     result = optimise(layer())
     files = stages(tmp_path / "layer")
-    assert files == ["00-trace.txt", "01-simplify.txt", "02-orient.txt"]
+    assert files == ["00-trace.txt", "01-simplify.txt", "02-orient.txt", "03-matricise.txt"]
     texts = [(tmp_path / "layer" / f).read_text() for f in files]
     assert texts[1].startswith("; simplify: ")
     assert " ms, " in texts[1]
@@ -110,7 +110,7 @@ def test_a_pass_that_breaks_an_invariant_is_named_with_the_node_and_the_dump(tmp
         optimise(layer(), dump=tmp_path, pipeline=pipeline)
     assert "pass forget" in str(fault.value)
     assert "should be f32" in str(fault.value)
-    assert str(tmp_path / "layer" / "02-orient.txt") in str(fault.value)
+    assert str(tmp_path / "layer" / "03-matricise.txt") in str(fault.value)
     with pytest.raises(InternalError, match="GRAPHC_DUMP"):
         optimise(layer(), pipeline=pipeline)
 
