@@ -10,15 +10,13 @@ calls into Python, so that no other thread can come in between.
 
 from __future__ import annotations
 
-import ctypes
-
 from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.codegen.object import emit_object
+from graphc.codegen.python_objects import NULL, ObjectBuilder
 from graphc.runtime import fast
 from graphc.runtime.targets import Target, native
 
-NULL = Value("ptr", "null")
 MAX_WORDS = 3 + fast.MAX_SYMBOLS + 2 * fast.MAX_VALUES
 FLAGS_IN = fast.C_CONTIGUOUS | fast.ALIGNED
 FLAGS_OUT = FLAGS_IN | fast.WRITEABLE
@@ -38,12 +36,13 @@ def trampoline_text(target: Target) -> str:
     return module.text()
 
 
-class Trampoline:
+class Trampoline(ObjectBuilder):
     """The function under construction: its blocks in order, and the stack memory they share."""
 
     def __init__(self, module: Module):
         parameters = [("ptr", "self"), ("ptr", "args"), ("i64", "nargs"), ("ptr", "kwnames")]
-        self.b = b = Builder(module, "graphc_call", parameters, "ptr", linkage="")
+        super().__init__(Builder(module, "graphc_call", parameters, "ptr", linkage=""))
+        b = self.b
         self.self_, self.args, self.nargs, self.kwnames = b.arguments
         self.words = self.stack(MAX_WORDS)
         self.symbols = self.stack(fast.MAX_SYMBOLS)
@@ -51,7 +50,7 @@ class Trampoline:
         self.scratch = self.stack(fast.MAX_VALUES)
         self.objects = self.stack(fast.MAX_VALUES)
         self.axes = self.stack(fast.MAX_RANK)
-        self.descriptor = b.load("ptr", self.at(b.load("ptr", self.at(self.self_, fast.FIRST_SLOT)), fast.BYTES_DATA))
+        self.find_descriptor(self.self_)
         self.n_inputs, self.n_outputs = self.of("n_inputs"), self.of("n_outputs")
         self.n_symbols, self.kind = self.of("n_symbols"), self.of("kind")
         self.cell = self.pointer(self.of("cell"))
@@ -65,67 +64,6 @@ class Trampoline:
         self.enter()
         self.give_back()
         self.hand_over()
-
-    # -- shorthand --------------------------------------------------------------------------------------------------
-
-    def stack(self, words: int) -> Value:
-        """Stack memory of so many 64-bit words."""
-        return self.b.emit("ptr", f"alloca [{words} x i64], align 8")
-
-    def at(self, pointer: Value, offset: int) -> Value:
-        """The address some bytes further."""
-        return self.b.gep("i8", pointer, self.b.i64(offset))
-
-    def pointer(self, word: Value) -> Value:
-        """A 64-bit word as an address."""
-        return self.b.cast("inttoptr", word, "ptr")
-
-    def word(self, pointer: Value) -> Value:
-        """An address as a 64-bit word."""
-        return self.b.cast("ptrtoint", pointer, "i64")
-
-    def field(self, pointer: Value, structure: type[ctypes.Structure], name: str) -> Value:
-        """A field of a structure."""
-        return self.b.load("i64", self.at(pointer, getattr(structure, name).offset))
-
-    def of(self, name: str) -> Value:
-        """A field of the descriptor."""
-        return self.field(self.descriptor, fast.Descriptor, name)
-
-    def element(self, array: Value, index: Value) -> Value:
-        """The address of an element of an array of words."""
-        return self.b.gep("i64", array, index)
-
-    def item(self, array: Value, structure: type[ctypes.Structure], index: Value) -> Value:
-        """The address of an element of an array of structures."""
-        return self.b.gep("i8", array, self.b.mul(index, self.b.i64(ctypes.sizeof(structure))))
-
-    def table(self, name: str) -> Value:
-        """An entry of the table of functions and objects."""
-        table = self.pointer(self.of("table"))
-        return self.b.load("ptr", self.element(table, self.b.i64(fast.TABLE.index(name))))
-
-    def call(self, name: str, returns: str, *arguments: Value) -> Value:
-        """Call a function of the table."""
-        text = f"call {returns} {self.table(name).name}({', '.join(map(str, arguments))})"
-        if returns == "void":
-            self.b.line(text)
-            return Value("void", "")
-        return self.b.emit(returns, text)
-
-    def unless(self, condition: Value, target: str) -> None:
-        """Go on where the condition holds, to the target where it does not."""
-        following = self.b.fresh("so")
-        self.b.branch_if(condition, following, target)
-        self.b.label(following)
-
-    def same(self, x: Value, y: Value) -> Value:
-        """x = y."""
-        return self.b.icmp("eq", x, y)
-
-    def load_type(self, type_: str, obj: Value, offset: int) -> Value:
-        """A narrow field of an object, widened."""
-        return self.b.cast("zext", self.b.load(type_, self.at(obj, offset)), "i64")
 
     # -- arguments --------------------------------------------------------------------------------------------------
 

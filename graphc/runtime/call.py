@@ -57,13 +57,14 @@ class Call:
 class BoundEntry:
     """An entry point over one state. It keeps the code and the state alive."""
 
-    __slots__ = ("_address", "_artifact", "_fast", "_function", "_workspace_bytes", "cast", "entry", "state")
+    #: `_address` sorts first, which makes it the first slot: the trampoline finds the entry's descriptor there.
+    __slots__ = ("__weakref__", "_address", "_artifact", "_fast", "_function", "_need_of", "cast", "entry", "state")
 
     def __init__(self, entry: Entry, state: State, cast: Cast = None):
         self.entry, self.state, self.cast = entry, state, cast
         self._artifact: Artifact = state.artifact
         self._function = self._artifact.entry(entry)
-        self._workspace_bytes = self._artifact.workspace(entry)
+        self._need_of = self._artifact.workspace(entry)
         self._fast = Fast(entry, state.cell, self._function)
         self._address = self._fast.address
 
@@ -186,7 +187,7 @@ class BoundEntry:
 
     def _need(self, symbols: Mapping[str, int]) -> int:
         """The workspace's size at these dimensions."""
-        return self._checked(self._workspace_bytes(*self._dims(symbols)), symbols)
+        return self._checked(self._need_of(*self._dims(symbols)), symbols)
 
     def _checked(self, need: int, symbols: Mapping[str, int]) -> int:
         if need == SIZE_MAX:

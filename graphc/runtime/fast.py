@@ -220,8 +220,9 @@ def install(type_: type, sample: object, slot: bytes) -> bool:
 def trampoline_path() -> Path | None:
     """The trampoline's shared object from the cache; it is compiled only in a process that has a compiler loaded."""
     store = Cache()
-    source = Path(__file__).parent.parent / "codegen" / "trampoline.py"
-    key = key_of("trampoline", sys.platform, platform.machine(), source.read_bytes(), Path(__file__).read_bytes())
+    codegen = Path(__file__).parent.parent / "codegen"
+    sources = [codegen / "trampoline.py", codegen / "python_objects.py", Path(__file__)]
+    key = key_of("trampoline", sys.platform, platform.machine(), *(source.read_bytes() for source in sources))
     found = store.get(key)
     if found is None and "llvmlite" in sys.modules:
         # The one import from runtime to codegen: the trampoline belongs to the caller's side, not to the file's.
