@@ -15,11 +15,17 @@ PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _sites: dict[tuple[str, int], Site] = {}
 
 
-def user_site() -> Site | None:
-    """The file, line and text of the innermost call that is not in graphc; None where there is none."""
+def user_frame() -> FrameType | None:
+    """The innermost call that is not in graphc; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
+    return frame
+
+
+def user_site() -> Site | None:
+    """The file, line and text of the innermost call that is not in graphc; None where there is none."""
+    frame = user_frame()
     if frame is None:
         return None
     key = frame.f_code.co_filename, frame.f_lineno

@@ -26,9 +26,13 @@ def message(kind: type[Exception], action: Callable[[], object]) -> str:
 
 def traced(function: Callable[..., Any], **types: Any) -> Callable[[], object]:
     """Tracing a function as the only entry of a Program."""
-    program = gr.Program("p")
-    program.entry(**types)(function)
-    return program.trace
+
+    def action() -> object:
+        program = gr.Program("p")
+        program.entry(**types)(function)
+        return program.trace()
+
+    return action
 
 
 def test_wrong_inner_dimension() -> None:
@@ -52,10 +56,10 @@ def test_shapes_that_do_not_broadcast() -> None:
         return x + y
 
     text = message(errors.ShapeError, traced(f, x=gr.f32["N", 3], y=gr.f32["M", 3]))
-    assert text.startswith("add: shapes do not broadcast (f32[N,3] and f32[M,3]; axis -2: N against M)\n  lhs  x:  f32[N,3]")
-    assert text.endswith(
-        "  at test.py:2   return x + y\n  help: a symbolic size broadcasts only against 1 or itself"
+    assert text.startswith(
+        "add: shapes do not broadcast (f32[N,3] and f32[M,3]; axis -2: N against M)\n  lhs  x:  f32[N,3]"
     )
+    assert text.endswith("  at test.py:2   return x + y\n  help: a symbolic size broadcasts only against 1 or itself")
 
 
 def test_a_truth_value() -> None:
@@ -145,7 +149,7 @@ def test_an_assignment_outside_an_entry() -> None:
     w = gr.Variable(np.zeros(3, np.float32), name="w")
     assert message(errors.TraceError, lambda: w.assign(1.0)) == (
         "a Variable is assigned outside an entry\n"
-        "  variable  w: f32[3]     test.py:1   w = gr.Variable(np.zeros(3, np.float32), name=\"w\")\n"
+        '  variable  w: f32[3]     test.py:1   w = gr.Variable(np.zeros(3, np.float32), name="w")\n'
         "  at test.py:2   assert message(errors.TraceError, lambda: w.assign(1.0)) == (\n"
         '  help: assign inside a function marked with @program.entry, or set compiled.state["name"]'
     )
@@ -195,7 +199,7 @@ def test_arguments_without_types() -> None:
 
 
 def test_an_annotation_that_names_nothing() -> None:
-    def f(x: NoSuchType) -> Any:  # type: ignore[name-defined]  # noqa: F821
+    def f(x: NoSuchType) -> Any:  # type: ignore[name-defined]
         return x
 
     assert "say it as a value: @program.entry(x=NoSuchType)" in message(errors.ArgumentError, traced(f))
@@ -324,7 +328,9 @@ X, Y = np.zeros((4, 3), np.float32), np.zeros(4, np.int32)
         (errors.IndexRangeError, lambda c: c.train(X, Y + 2), ["y", "2"]),
     ],
 )
-def test_calls_that_do_not_fit(compiled: Any, kind: type[Exception], call: Callable[[Any], Any], parts: list[str]) -> None:
+def test_calls_that_do_not_fit(
+    compiled: Any, kind: type[Exception], call: Callable[[Any], Any], parts: list[str]
+) -> None:
     with pytest.raises(kind) as raised:
         call(compiled)
     text = str(raised.value)

@@ -223,9 +223,8 @@ def tan(x: TensorLike) -> Tensor:
 
 
 def sinh(x: TensorLike) -> Tensor:
-    """(eˣ − e⁻ˣ) / 2, exact near 0: with u = eˣ − 1, (u + u / (u + 1)) / 2."""
-    u = expm1(x)
-    return 0.5 * (u + u / (u + 1.0))
+    """(eˣ − e⁻ˣ) / 2, exact near 0."""
+    return 0.5 * (expm1(x) - expm1(negative(x)))
 
 
 def cosh(x: TensorLike) -> Tensor:

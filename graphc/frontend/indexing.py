@@ -15,8 +15,8 @@ from graphc.frontend.manipulation import moveaxis
 from graphc.frontend.promotion import apply, as_tensor, cast, stretch
 from graphc.frontend.recording import current, describe
 from graphc.frontend.reductions import normal_axes
-from graphc.frontend.size import SymbolicSize, to_size
-from graphc.frontend.tensor import Tensor, TensorLike, is_size
+from graphc.frontend.size import SymbolicSize, is_size, to_size
+from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.dim import Dim, Size, known_le, maximum, minimum
 from graphc.ir.node import Input, Node
 from graphc.ir.types import DType, f32

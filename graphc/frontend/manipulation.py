@@ -10,8 +10,8 @@ from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.promotion import apply, as_tensor, broadcast, element_count, promoted, stretch
 from graphc.frontend.recording import current, describe
 from graphc.frontend.reductions import normal_axes
-from graphc.frontend.size import to_size
-from graphc.frontend.tensor import Axis, Shape, Tensor, TensorLike, is_size
+from graphc.frontend.size import is_size, to_size
+from graphc.frontend.tensor import Axis, Shape, Tensor, TensorLike
 from graphc.ir.dim import Size, exact_quotient, parse
 from graphc.ir.types import i64
 from graphc.ops.size import SizeOf

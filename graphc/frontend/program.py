@@ -13,8 +13,7 @@ from graphc.frontend.names import Names
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording
 from graphc.frontend.signature import argument_types, site_of
-from graphc.ir.types import TensorType
-from graphc.sites import user_site
+from graphc.sites import user_frame, user_site
 
 if TYPE_CHECKING:
     from graphc.frontend.trace import TracedProgram
@@ -24,18 +23,12 @@ class Entry:
     """A function of a Program: traced once, compiled with the others; inside a trace a call inlines it."""
 
     def __init__(self, program: Program, function: Callable[..., Any], given: Mapping[str, Any]):
-        self.program, self.function, self._given = program, function, given
+        frame = user_frame()
+        self.program, self.function = program, function
         self.name: str = function.__name__
         self.site = site_of(function)
-        self._types: dict[str, TensorType] | None = None
+        self.types = argument_types(function, given, frame.f_locals if frame is not None else {})
         update_wrapper(self, function)
-
-    @property
-    def types(self) -> dict[str, TensorType]:
-        """The arguments' types, in order; annotations are resolved at first use."""
-        if self._types is None:
-            self._types = argument_types(self.function, self._given)
-        return self._types
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if Recording.active.get() is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from graphc.errors import DTypeError, Operand, ShapeError, Site, TraceError
 from graphc.frontend.names import Names
-from graphc.ir.dim import Dim, Size, Symbol, parse, symbol, symbols_of
+from graphc.ir.dim import Dim, Size, Symbol, known_le, parse, symbol, symbols_of
 from graphc.ir.node import Constant, Input, Node, Op, Read, Scope
 from graphc.ir.types import TensorType
 from graphc.sites import user_site
@@ -140,9 +140,9 @@ class Recording:
     def check(self, size: Size, minimum: int, message: str) -> None:
         """Require a size to be at least `minimum`: an error now if it never is, else a check when the entry runs."""
         site = user_site()
-        if isinstance(size, int):
-            if size < minimum:
-                raise ShapeError(f"{message}, its size is {size}", site=site)
+        if known_le(size, minimum - 1):
+            raise ShapeError(f"{message}, its size is {size}", site=site)
+        if known_le(minimum, size):
             return
         self.checks.setdefault((size, minimum), Check(size, minimum, message, site))
 

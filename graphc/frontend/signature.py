@@ -20,9 +20,12 @@ def site_of(function: Callable[..., Any]) -> Site | None:
     return Site(code.co_filename, code.co_firstlineno, f"def {code.co_name}(…)") if code is not None else None
 
 
-def argument_types(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, TensorType]:
+def argument_types(
+    function: Callable[..., Any], given: Mapping[str, Any], names: Mapping[str, Any]
+) -> dict[str, TensorType]:
     """The type of each argument, in order: the given one, else the annotation.
 
+    Annotations that are text may use `names`, beside what the function's module and closure have.
     Raises `ArgumentError` for arguments without one, for `*args` and for names the function lacks.
     """
     parameters = inspect.signature(function).parameters
@@ -32,11 +35,15 @@ def argument_types(function: Callable[..., Any], given: Mapping[str, Any]) -> di
         raise ArgumentError(
             f"{name_of(function)}: has no argument {unknown[0]!r}", site=site, help=f"it has {', '.join(parameters)}"
         )
-    return {name: argument_type(function, p, given, site) for name, p in parameters.items()}
+    return {name: argument_type(function, p, given, names, site) for name, p in parameters.items()}
 
 
 def argument_type(
-    function: Callable[..., Any], parameter: inspect.Parameter, given: Mapping[str, Any], site: Site | None
+    function: Callable[..., Any],
+    parameter: inspect.Parameter,
+    given: Mapping[str, Any],
+    names: Mapping[str, Any],
+    site: Site | None,
 ) -> TensorType:
     """The type of one argument."""
     name = parameter.name
@@ -49,7 +56,7 @@ def argument_type(
             site=site,
             help=f'annotate it, {name}: gr.f32["N", 64], or say @program.entry({name}=gr.f32["N", 64])',
         )
-    return tensor_type(resolved(function, name, annotation, site), name, site)
+    return tensor_type(resolved(function, name, annotation, names, site), name, site)
 
 
 def annotated(function: Callable[..., Any]) -> dict[str, TensorType] | None:
@@ -58,19 +65,21 @@ def annotated(function: Callable[..., Any]) -> dict[str, TensorType] | None:
     if not parameters or any(p.annotation is p.empty for p in parameters):
         return None
     try:
-        return argument_types(function, {})
+        return argument_types(function, {}, {})
     except ArgumentError:
         return None
 
 
-def resolved(function: Callable[..., Any], name: str, annotation: object, site: Site | None) -> object:
+def resolved(
+    function: Callable[..., Any], name: str, annotation: object, names: Mapping[str, Any], site: Site | None
+) -> object:
     """An annotation that is text (`from __future__ import annotations`) as what it stands for."""
     if not isinstance(annotation, str):
         return annotation
     plain = inspect.unwrap(function)
     closure = inspect.getclosurevars(plain).nonlocals if inspect.isfunction(plain) else {}
     try:
-        return eval(annotation, {**vars(builtins), **getattr(plain, "__globals__", {})}, dict(closure))
+        return eval(annotation, {**vars(builtins), **getattr(plain, "__globals__", {})}, {**names, **closure})
     except Exception as error:
         raise ArgumentError(
             f"{name_of(function)}: the annotation of {name!r} can't be resolved: {annotation} ({error})",

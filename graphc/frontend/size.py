@@ -1,9 +1,15 @@
-"""Sizes as the user sees them: an `int` where constant, else a `SymbolicSize` that refuses to guess."""
+"""Sizes as the user sees them: an `int` where constant, else a `SymbolicSize` that refuses to guess.
+
+Whole arithmetic stays a size; with a float or a tensor it is a number of the graph.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
+
+import graphc.frontend.api as api
 from graphc.errors import TraceError
 from graphc.ir.dim import Dim, Size, known_le, lower_bound
 from graphc.sites import user_site
@@ -17,30 +23,42 @@ class SymbolicSize:
     def __init__(self, dim: Dim):
         self.dim = dim
 
-    def __add__(self, other: UserSize) -> UserSize:
-        return user_size(self.dim + to_size(other))
+    def __add__(self, other: Any) -> Any:
+        return user_size(self.dim + to_size(other)) if is_size(other) else self._scalar("add", other)
 
     __radd__ = __add__
 
-    def __sub__(self, other: UserSize) -> UserSize:
-        return user_size(self.dim - to_size(other))
+    def __sub__(self, other: Any) -> Any:
+        return user_size(self.dim - to_size(other)) if is_size(other) else self._scalar("subtract", other)
 
-    def __rsub__(self, other: UserSize) -> UserSize:
-        return user_size(to_size(other) - self.dim)
+    def __rsub__(self, other: Any) -> Any:
+        return user_size(to_size(other) - self.dim) if is_size(other) else self._scalar("subtract", other, first=False)
 
-    def __mul__(self, other: UserSize) -> UserSize:
-        return user_size(self.dim * to_size(other))
+    def __mul__(self, other: Any) -> Any:
+        return user_size(self.dim * to_size(other)) if is_size(other) else self._scalar("multiply", other)
 
     __rmul__ = __mul__
 
     def __neg__(self) -> UserSize:
         return user_size(-self.dim)
 
-    def __floordiv__(self, other: UserSize) -> UserSize:
-        return user_size(self.dim // to_size(other))
+    def __floordiv__(self, other: Any) -> Any:
+        return user_size(self.dim // to_size(other)) if is_size(other) else self._scalar("floor_divide", other)
 
-    def __mod__(self, other: UserSize) -> UserSize:
-        return user_size(self.dim % to_size(other))
+    def __mod__(self, other: Any) -> Any:
+        return user_size(self.dim % to_size(other)) if is_size(other) else self._scalar("remainder", other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._scalar("divide", other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._scalar("divide", other, first=False)
+
+    def _scalar(self, function: str, other: Any, first: bool = True) -> Any:
+        """The size as a number of the graph, with another; tensors and sizes of their own kind know how."""
+        if not is_size(other) and not isinstance(other, float):
+            return NotImplemented
+        return getattr(api, function)(*((self, other) if first else (other, self)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (int, Dim, SymbolicSize)):
@@ -98,6 +116,11 @@ class SymbolicSize:
             site=user_site(),
             help='declare its bounds with gr.dim("N", min=, max=), or give the input a constant size',
         )
+
+
+def is_size(value: object) -> bool:
+    """Whether a value stands for one size."""
+    return isinstance(value, (int, np.integer, Dim, SymbolicSize))
 
 
 UserSize: TypeAlias = int | Dim | SymbolicSize

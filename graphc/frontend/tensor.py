@@ -10,8 +10,7 @@ import numpy as np
 import graphc.frontend.api as api
 from graphc.errors import TraceError
 from graphc.frontend.recording import Recording
-from graphc.frontend.size import SymbolicSize, UserSize, user_size
-from graphc.ir.dim import Dim
+from graphc.frontend.size import SymbolicSize, UserSize, is_size, user_size
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import DType, TensorType
 from graphc.sites import user_site
@@ -298,11 +297,6 @@ class Tensor:
     def _no_value(self, what: str, help: str) -> TraceError:
         """The error of asking for what only exists at run time."""
         return TraceError(f"a symbolic tensor has no {what} while tracing: {self!r}", site=user_site(), help=help)
-
-
-def is_size(value: object) -> bool:
-    """Whether a value stands for one size."""
-    return isinstance(value, (int, np.integer, Dim, SymbolicSize))
 
 
 Scalar: TypeAlias = bool | int | float | np.generic | SymbolicSize
