@@ -103,9 +103,10 @@ class Lanes:
         return self.select(self.lt(x, self.constant(0)), self.neg(x), x)
 
     def sign(self, x: Value) -> Value:
-        """−1, 0 or 1; NaN of NaN."""
+        """−1, 0 (of either zero) or 1; NaN of NaN."""
         zero = self.constant(0)
-        positive = self.select(self.gt(x, zero), self.constant(1), x if self.floating else zero)
+        neither = self.add(x, zero) if self.floating else zero
+        positive = self.select(self.gt(x, zero), self.constant(1), neither)
         return self.select(self.lt(x, zero), self.constant(-1), positive) if self.signed or self.floating else positive
 
     def min(self, x: Value, y: Value) -> Value:
