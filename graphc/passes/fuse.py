@@ -13,7 +13,10 @@ from graphc.ir.dim import Size
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.base import Reduction
-from graphc.passes.roles import IN_MEMORY, Edge, Role, edges, role, through_aliases
+from graphc.passes.roles import CHEAP, IN_MEMORY, Edge, Role, edges, role, through_aliases
+
+#: How many operations a reader may repeat rather than load the result.
+SINK_COST = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Fusion:
         self.absorbed = absorbed_nodes(graph, self.nodes, self.edges, self.stored)
         self.drafts: dict[int, Draft] = {}
         self.home: dict[Node, Draft] = {}
+        self.sunk: set[Node] = set()
 
     def run(self) -> tuple[Group, ...]:
         """Place every node; read the groups off."""
@@ -57,6 +61,7 @@ class Fusion:
             if node not in self.absorbed and self.is_computed(node):
                 self.place(node)
         self.merge_scalars()
+        self.sink()
         return self.finish()
 
     def is_computed(self, node: Node) -> bool:
@@ -103,10 +108,10 @@ class Fusion:
         return [found[s] for s in sorted(found, reverse=True)]
 
     def sources(self, node: Node) -> list[Edge]:
-        """What the node reads, seen through the nodes it absorbed."""
+        """What the node reads, seen through nodes that their readers compute."""
         found: list[Edge] = []
         for edge in self.edges[node]:
-            if edge.source in self.absorbed:
+            if edge.source in self.absorbed or edge.source in self.sunk:
                 found += [e if e.relation == "memory" else e._replace(relation="pull") for e in self.sources(edge.source)]
             else:
                 found.append(edge)
@@ -211,6 +216,36 @@ class Fusion:
                     scalars[scalars.index(later)] = self.merge(draft, later)
                     break
 
+    def sink(self) -> None:
+        """What takes a few cheap operations on values that are in memory anyway is computed by each reader, not stored."""
+        roots = {through_aliases(n) for n in self.graph.roots}
+        readers: dict[Node, list[tuple[Draft | None, str]]] = {}
+        for node in self.nodes:
+            if self.is_computed(node) or role(node) is Role.ALIAS:
+                for edge in self.edges[node]:
+                    readers.setdefault(edge.source, []).append((self.home.get(node), edge.relation))
+        outside = {n for n, draft in self.home.items() if any(by is not draft for by, _ in readers.get(n, ()))}
+        for node in reversed(self.nodes):
+            movable = node in outside and node not in roots and type(node.op) in CHEAP and node.type.shape != ()
+            if movable and all(relation != "memory" for _, relation in readers[node]):
+                chain = self.recomputed(node, (outside | roots) - self.sunk - {node})
+                if chain is not None and len(chain) <= SINK_COST:
+                    self.sunk |= chain
+
+    def recomputed(self, node: Node, stored: set[Node]) -> set[Node] | None:
+        """What must be computed again to have the node from stored values; None where that can't be."""
+        chain: set[Node] = set()
+        stack = [node]
+        while stack:
+            top = stack.pop()
+            if top in stored or top in chain or role(top) is Role.LEAF:
+                continue
+            if type(top.op) not in CHEAP:
+                return None
+            chain.add(top)
+            stack += [e.source for e in self.edges[top]]
+        return chain
+
     def finish(self) -> tuple[Group, ...]:
         """The groups, each with what it stores and what it reads."""
         read: set[Node] = {through_aliases(n) for n in self.graph.roots}
@@ -224,15 +259,24 @@ class Fusion:
                         read.add(edge.source)
         return tuple(
             Group(
-                draft.anchor, draft.space, (*self.absorbed_by(draft), *draft.nodes),
+                draft.anchor, draft.space, self.computed_by(draft),
                 tuple(n for n in draft.nodes if n in read), tuple(reads[serial]),
             )
             for serial, draft in sorted(self.drafts.items())
+            if any(n in read for n in draft.nodes)
         )  # fmt: skip
 
-    def absorbed_by(self, draft: Draft) -> list[Node]:
-        """The nodes that the group's anchor absorbed, in order."""
-        return sorted((n for n, by in self.absorbed.items() if by is draft.anchor), key=lambda n: n.serial)
+    def computed_by(self, draft: Draft) -> tuple[Node, ...]:
+        """The group's nodes with what they absorbed and what others left to them, operands first."""
+        found: set[Node] = set()
+        stack = [n for n in draft.nodes if n not in self.sunk]
+        while stack:
+            node = stack.pop()
+            if node not in found:
+                found.add(node)
+                sources = (e.source for e in self.edges[node])
+                stack += [s for s in sources if s in self.absorbed or s in self.sunk]
+        return tuple(sorted(found, key=lambda n: n.serial))
 
 
 def fuse(graph: Graph) -> tuple[Group, ...]:

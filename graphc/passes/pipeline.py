@@ -15,6 +15,7 @@ from graphc.ir.text import print_graph, segments
 from graphc.ir.verify import verify
 from graphc.passes.contract import orient
 from graphc.passes.matricise import matricise
+from graphc.passes.recompute import recompute
 from graphc.passes.simplify import simplify
 
 
@@ -45,6 +46,7 @@ PIPELINE: tuple[Pass, ...] = (
         after=("simplify", "orient"),
         reason="it copies operands whose axes could not be brought in order",
     ),
+    Pass("recompute", recompute, after=("simplify",), reason="it looks for tests in the form that simplify gives them"),
 )
 
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
+from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
 from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
 from graphc.ops.size import SizeOf
 
@@ -54,6 +56,12 @@ def role(node: Node) -> Role:
 
 #: Operands (by position) that must lie in memory as they are, because they are read out of order.
 IN_MEMORY: dict[type[Op], tuple[int, ...]] = {Gather: (0,), DotGeneral: (0, 1), Reshape: (0,)}
+
+
+#: Elementwise ops of an instruction or two.
+CHEAP: frozenset[type[Op]] = frozenset(
+    {Abs, Add, And, Eq, Ge, Gt, Le, Lt, Max, Min, Mul, Ne, Neg, Not, Or, Select, Sub, Xor}
+)
 
 
 class Edge(NamedTuple):
