@@ -26,7 +26,7 @@ class Folding(Protocol):
 
 @dataclass
 class PlainFolding:
-    """Sum, product, max, min: one accumulator; dead lanes fold in the identity."""
+    """Sum, product, max, min: one accumulator; dead lanes keep theirs."""
 
     builder: Builder
     target: Target
@@ -41,9 +41,8 @@ class PlainFolding:
     def fold(self, state: State, value: Value, mask: Value | None, index: Value) -> State:
         """Fold in one value a lane."""
         e = self._lanes(lane_count(value.type))
-        if mask is not None:
-            value = e.select(mask, value, e.constant(self.op.identity(self.fold_of.dtype)))
-        return (self.op.combine(e, state[0], value),)
+        folded = self.op.combine(e, state[0], value)
+        return (folded if mask is None else e.select(mask, folded, state[0]),)
 
     def join(self, a: State, b: State) -> State:
         """Fold two accumulators into one."""

@@ -3,14 +3,14 @@
  *     python samples/c/prepare.py build
  *     cc -std=c11 -O2 -Wall -Wextra -pedantic -Ibuild samples/c/train_digits.c build/digits.so \
  *         -Wl,-rpath,'$ORIGIN' -o build/train_digits
- *     build/train_digits build/digits.u8
+ *     build/train_digits build/digits.u8 [epochs]
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "digits.h"
 
-enum { PIXELS = 64, IMAGES = 1797, TEST_EVERY = 5, EPOCHS = 15, BATCH = 32, SEED = 0 };
+enum { PIXELS = 64, IMAGES = 1797, TEST_EVERY = 5, BATCH = 32, SEED = 0 };
 static const float LEARNING_RATE = 0.02f;
 
 /* Images as the network takes them. */
@@ -63,9 +63,10 @@ static void read_images(const char *path)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2)
-        fail("usage", "train_digits digits.u8");
+    if (argc != 2 && argc != 3)
+        fail("usage", "train_digits digits.u8 [epochs]");
     read_images(argv[1]);
+    int epochs = argc == 3 ? atoi(argv[2]) : 15;
 
     size_t epoch_bytes = digits_train_step_epoch_workspace_bytes(training.rows, BATCH);
     size_t test_bytes = digits_evaluate_workspace_bytes(test.rows);
@@ -74,9 +75,9 @@ int main(int argc, char **argv)
     float loss, accuracy;
 
     check("init", digits_init(state, SEED));
-    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+    for (int epoch = 0; epoch < epochs; epoch++) {
         int64_t batches = (training.rows + BATCH - 1) / BATCH;
-        float rate = LEARNING_RATE * (1.0f - (float)epoch / EPOCHS);
+        float rate = LEARNING_RATE * (1.0f - (float)epoch / (float)epochs);
         check("learning rate", digits_import(state, "adam/learning_rate", &rate, sizeof rate));
         check("train", digits_train_step_epoch(state, workspace, bytes, training.x[0], training.y, &loss,
                                                training.rows, BATCH, (uint64_t)epoch, 0, batches));
