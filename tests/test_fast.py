@@ -60,6 +60,10 @@ CALLS: dict[str, Callable[[Compiled], Any]] = {
     "no rows": lambda t: t.predict(X[:0]),
     "dict of scalars": lambda t: t.train_step(X, Y),
     "read-only": lambda t: t.predict(np.broadcast_to(X, (1, 4, 3))[0]),
+    "keyword": lambda t: t.predict(x=X),
+    "keywords": lambda t: t.train_step(y=Y, x=X),
+    "one keyword": lambda t: t.train_step(X, y=Y),
+    "keywords and out": lambda t: t.train_step(y=Y, out={"loss": np.zeros((), np.float32)}, x=X),
     "out": lambda t: t.predict(X, out=np.empty((4, 3), np.float32)),
     "out in a dict": lambda t: t.train_step(X, Y, out={"loss": np.zeros((), np.float32)}),
     "nested": lambda t: t.nested(X),
@@ -99,7 +103,6 @@ def leaves(tree: Any) -> list[Any]:
 
 
 UNUSUAL: dict[str, Callable[[Compiled], Any]] = {
-    "keywords": lambda t: t.predict(x=X),
     "an expression as an axis": lambda t: t.stats(FLAT),
     "out is None": lambda t: t.predict(X, out=None),
     "a dict of None": lambda t: t.train_step(X, Y, out={"loss": None}),
@@ -187,6 +190,7 @@ def test_nothing_leaks(toy: Compiled) -> None:
             toy.predict(X)
             toy.predict(X, out=out)
             toy.train_step(X, Y)
+            toy.train_step(x=X, y=Y)
             toy.train_step(X, Y, out=slot)
             busy(toy)
             toy.nested(X), toy.listed(X), toy.tupled(X), toy.mapped(X)

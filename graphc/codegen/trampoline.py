@@ -50,6 +50,7 @@ class Trampoline(ObjectBuilder):
         self.scratch = self.stack(fast.MAX_VALUES)
         self.objects = self.stack(fast.MAX_VALUES)
         self.axes = self.stack(fast.MAX_RANK)
+        self.named = self.stack(fast.MAX_VALUES)
         self.find_descriptor(self.self_)
         self.n_inputs, self.n_outputs = self.of("n_inputs"), self.of("n_outputs")
         self.n_symbols, self.kind = self.of("n_symbols"), self.of("kind")
@@ -57,7 +58,7 @@ class Trampoline(ObjectBuilder):
         self.first_input = b.add(b.i64(3), self.n_symbols)
         self.first_output = b.add(self.first_input, self.n_inputs)
         self.clear()
-        self.given = self.read_keywords()
+        self.arguments, self.given = self.bind()
         self.read_inputs()
         self.pass_symbols()
         self.make_outputs()
@@ -74,23 +75,60 @@ class Trampoline(ObjectBuilder):
             for i in range(count):
                 b.store(b.i64(start), self.element(array, b.i64(i)))
 
-    def read_keywords(self) -> Value:
-        """The number of positional arguments is right; the value of `out`, if that is the only keyword, or null."""
+    def bind(self) -> tuple[Value, Value]:
+        """Every argument is there, by position or name; returns them in order, and the value of `out` or null."""
         b = self.b
-        self.unless(self.same(self.nargs, self.n_inputs), "slow")
-        keywords, plain = b.fresh("keywords"), b.fresh("plain")
-        before = b.block
-        b.branch_if(self.same(self.kwnames, NULL), plain, keywords)
+        positions, keywords, bound = b.fresh("positions"), b.fresh("keywords"), b.fresh("bound")
+        b.branch_if(self.same(self.kwnames, NULL), positions, keywords)
+        b.label(positions)
+        b.branch_if(self.same(self.nargs, self.n_inputs), bound, "slow")
         b.label(keywords)
-        self.unless(self.same(self.call("PyTuple_Size", "i64", self.kwnames), b.i64(1)), "slow")
-        name = self.call("PyTuple_GetItem", "ptr", self.kwnames, b.i64(0))
-        self.unless(self.same(name, self.table("name of out")), "slow")
-        value = b.load("ptr", b.gep("ptr", self.args, self.nargs))
-        self.check_out_structure(value)
+        out = self.bind_keywords()
+        with b.when(b.icmp("ne", out, NULL)):
+            self.check_out_structure(out)
         after = b.block
-        b.branch(plain)
-        b.label(plain)
-        return b.phi("ptr", [(NULL, before), (value, after)])
+        b.branch(bound)
+        b.label(bound)
+        arguments = b.phi("ptr", [(self.args, positions), (self.named, after)])
+        return arguments, b.phi("ptr", [(NULL, positions), (out, after)])
+
+    def bind_keywords(self) -> Value:
+        """Positional and named arguments into `named`; returns the value of `out` or null."""
+        b = self.b
+        self.unless(b.icmp("sle", self.nargs, self.n_inputs), "slow")
+        with b.loop(b.i64(0), self.n_inputs) as loop:
+            b.store(NULL, self.element(self.named, loop.index))
+        with b.loop(b.i64(0), self.nargs) as loop:
+            b.store(b.load("ptr", self.element(self.args, loop.index)), self.element(self.named, loop.index))
+        with b.loop(b.i64(0), self.call("PyTuple_Size", "i64", self.kwnames), carried=[NULL]) as loop:
+            name = self.call("PyTuple_GetItem", "ptr", self.kwnames, loop.index)
+            value = b.load("ptr", self.element(self.args, b.add(self.nargs, loop.index)))
+            here, given, following = b.fresh("argument"), b.fresh("out"), b.fresh("following")
+            b.branch_if(self.same(name, self.table("name of out")), given, here)
+            b.label(here)
+            place = self.element(self.named, self.number_of(name))
+            self.unless(self.same(b.load("ptr", place), NULL), "slow")
+            b.store(value, place)
+            last = b.block
+            b.branch(following)
+            b.label(given)
+            b.branch(following)
+            b.label(following)
+            loop.next = [b.phi("ptr", [(loop.carried[0], last), (value, given)])]
+        out = loop.results[0]
+        with b.loop(b.i64(0), self.n_inputs) as loop:
+            self.unless(b.icmp("ne", b.load("ptr", self.element(self.named, loop.index)), NULL), "slow")
+        return out
+
+    def number_of(self, name: Value) -> Value:
+        """Which argument a keyword names (both are interned strings)."""
+        b = self.b
+        names = self.pointer(self.of("names"))
+        with b.loop(b.i64(0), self.n_inputs, carried=[b.i64(-1)]) as loop:
+            here = self.same(b.load("ptr", self.element(names, loop.index)), name)
+            loop.next = [b.select(here, loop.index, loop.carried[0])]
+        self.unless(b.icmp("sge", loop.results[0], b.i64(0)), "slow")
+        return loop.results[0]
 
     def check_out_structure(self, out: Value) -> None:
         """`out` is for a leaf, or a dict of as many items as there are results."""
@@ -128,7 +166,7 @@ class Trampoline(ObjectBuilder):
         b = self.b
         inputs = self.pointer(self.of("inputs"))
         with b.loop(b.i64(0), self.n_inputs, carried=[b.i64(0)]) as loop:
-            obj = b.load("ptr", b.gep("ptr", self.args, loop.index))
+            obj = b.load("ptr", self.element(self.arguments, loop.index))
             value = self.item(inputs, fast.Value, loop.index)
             data = self.check_array(obj, value, FLAGS_IN, "slow")
             elements = self.read_axes(obj, value)

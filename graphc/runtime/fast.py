@@ -76,13 +76,13 @@ class Value(ctypes.Structure):
 class Descriptor(ctypes.Structure):
     """An entry over a state. Calls whose arguments have fewer than `limit` elements in all are known to be short.
 
-    `order` holds the results' numbers in the order of the returned dict's `keys`, tuple or list; a nested structure is
-    made by the function at `keys` from a tuple of the results.
+    `names` holds the arguments' names; `order` the results' numbers in the order of the returned dict's `keys`, tuple
+    or list; a nested structure is made by the function at `keys` from a tuple of the results.
     """
 
     _fields_ = fields(
         "table", "limit", "cell", "function", "inputs", "outputs", "n_inputs", "n_outputs", "n_symbols", "n_words",
-        "kind", "keys", "order",
+        "names", "kind", "keys", "order",
     )  # fmt: skip
 
 
@@ -109,10 +109,12 @@ class Fast:
         self.descriptor.n_inputs, self.descriptor.n_outputs = len(entry.inputs), len(entry.outputs)
         self.descriptor.n_symbols = len(entry.symbols)
         self.descriptor.n_words = 3 + len(entry.symbols) + len(entry.inputs) + len(entry.outputs)
+        names = [sys.intern(value.name) for value in entry.inputs]
+        self.descriptor.names = self._array(ctypes.c_int64, [id(name) for name in names])
         self.descriptor.kind = kind
         self.descriptor.keys = id(build) if kind == NESTED else self._array(ctypes.c_int64, [id(key) for key in keys])
         self.descriptor.order = self._array(ctypes.c_int64, order)
-        self._kept += [function, keys, build]
+        self._kept += [function, names, keys, build]
 
     def _array(self, type_: Any, items: list[Any]) -> int:
         """The address of a C array that lives as long as this."""
