@@ -92,7 +92,6 @@ def test_one_kernel_serves_every_batch(target: targets.Target, b: Layout) -> Non
 
 PLANS = {
     "direct": {},
-    "rows outermost": {"columns_outer": False, "pack": False, "swapped": False, "block_rows": 0, "block_depth": 0},
     "packed": {"pack": True},
     "blocks": {"block_rows": 12, "height": 4, "group": 2},
     "blocks of k": {"block_rows": 24, "block_depth": 16, "height": 6, "group": 3},

@@ -101,18 +101,13 @@ class _Matmul:
 
     def emit(self) -> None:
         """All tiles, in the plan's order."""
-        if self.plan.block_rows:
-            self._columns(lambda panel: self._blocks(self._packed(panel)))
-        elif self.plan.columns_outer:
-            self._columns(lambda panel: self._tiles(self._packed(panel)))
-        else:
-            for first, stop, heights in self._row_runs(self.m):
-                self._rows(first, stop, heights, lambda i, h: self._columns(partial(self._direct, i, h)))
+        tiles = self._blocks if self.plan.block_rows else self._tiles
+        self._columns(lambda panel: tiles(self._packed(panel)))
 
     def _tiles(self, panel: _Panel) -> None:
         """All tiles of some columns, each with its epilogue."""
-        for first, stop, heights in self._row_runs(self.m):
-            self._rows(first, stop, heights, lambda i, h: self._direct(i, h, panel))
+        for first, stop, heights in self._row_runs(self.m, self.m):
+            self._rows(first, stop, heights, partial(self._direct, panel))
 
     def _packed(self, panel: _Panel) -> _Panel:
         """The panel with its part of B copied to scratch, if the plan says so."""
@@ -163,16 +158,6 @@ class _Matmul:
         """Columns of B where they are."""
         return _Panel(j, first, masks, self.right, j, tiles, clamp)
 
-    def _row_runs(self, size: Value) -> list[tuple[Value, Value, tuple[int, ...]]]:
-        """Ranges of rows that make up `size`, with the heights of the tiles that cover each."""
-        b = self.b
-        if size.literal is None:
-            return [(b.i64(0), size, (self.plan.height, *self.plan.remainders))]
-        return [
-            (b.i64(start), b.i64(start + extent * tiles), (extent,))
-            for start, extent, tiles in self.plan.rows(size.literal)
-        ]
-
     def _rows(self, first: Value, stop: Value, heights: tuple[int, ...], body: Callable[[Value, int], None]) -> None:
         """The body for every tile of a range of rows: as many of the first height as fit, then smaller ones."""
         b, (height, *smaller) = self.b, heights
@@ -209,7 +194,7 @@ class _Matmul:
         unroll = self.plan.unroll if count.literal is not None and count.literal % self.plan.unroll == 0 else 1
         return emit_tile(b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start)
 
-    def _direct(self, i: Value, height: int, panel: _Panel) -> None:
+    def _direct(self, panel: _Panel, i: Value, height: int) -> None:
         """One tile with the epilogue on its registers."""
         width = len(panel.masks)
         sums = self._sums(i, height, panel, [self.arithmetic.zero] * (height * width), _Steps(None, self.k))
@@ -223,16 +208,29 @@ class _Matmul:
             self.epilogue(self.b, i, j, accumulator, mask)
 
     def _blocks(self, panel: _Panel) -> None:
-        """All row blocks of some columns."""
+        """All row blocks of some columns; one code for all of them, the last, smaller one too."""
         b, most = self.b, self.plan.block_rows
-        if self.m.literal is None:
-            with b.loop(b.i64(0), self.m, most) as loop:
-                self._block(loop.index, b.minimum(b.sub(self.m, loop.index), b.i64(most)), panel)
+        if self.m.literal is not None and self.m.literal <= most:
+            self._block(b.i64(0), self.m, panel)
             return
-        whole, rest = self.m.literal - self.m.literal % most, self.m.literal % most
-        self._each(b.i64(0), b.i64(whole), most, lambda i: self._block(i, b.i64(most), panel))
-        if rest:
-            self._block(b.i64(whole), b.i64(rest), panel)
+        with b.loop(b.i64(0), self.m, most) as loop:
+            even = self.m.literal is not None and self.m.literal % most == 0
+            size = b.i64(most) if even else b.minimum(b.sub(self.m, loop.index), b.i64(most))
+            self._block(loop.index, size, panel)
+
+    def _row_runs(self, size: Value, whole: Value) -> list[tuple[Value, Value, tuple[int, ...]]]:
+        """Ranges that make up `size` rows, with the heights of their tiles: first of all, then of what is left over.
+
+        A size that is not literal is that of a block, whole tiles high but for the last block of `whole` rows.
+        """
+        b, height = self.b, self.plan.height
+        if size.literal is not None:
+            runs = self.plan.rows(size.literal)
+            return [(b.i64(r.start), b.i64(r.start + r.extent * r.tiles), (r.extent,)) for r in runs]
+        if whole.literal is None:
+            return [(b.i64(0), size, (height, *self.plan.remainders))]
+        rest = whole.literal % height
+        return [(b.i64(0), size, (height, rest) if rest else (height,))]
 
     def _block(self, start: Value, size: Value, panel: _Panel) -> None:
         """The rows start .. start + size: k in parts, all tiles for each, sums in the buffer; then the epilogue."""
@@ -273,8 +271,8 @@ class _Matmul:
                 b.store(value, slot)
 
         def rows(t: Value) -> None:
-            for begin, stop, heights in self._row_runs(size):
-                self._rows(begin, stop, heights, partial(tile, t))
+            for first, stop, heights in self._row_runs(size, self.m):
+                self._rows(first, stop, heights, partial(tile, t))
 
         self._each(b.i64(0), panel.tiles, 1, rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import lcm
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from graphc.runtime.targets import Target
@@ -27,6 +28,9 @@ ALIGN = 64
 #: Instructions of epilogue code in a kernel above which a loop over rows runs it.
 LONG_EPILOGUE = 400
 
+#: Instructions of a kernel that weigh as much as twice the time: some quarter of a second of compiling.
+COSTLY_CODE = 10_000
+
 #: Rows of a tile at most: for one vector of columns, eight keep all FMA pipes busy. Where B is transposed on the way,
 #: somewhat less, which lets the shuffles of the next panel in between (measured: 3% at 16 x 16 x 16).
 TALLEST, TALLEST_TRANSPOSED = 8, 6
@@ -44,12 +48,17 @@ RELOAD_SHARE = 0.02
 #: Bytes of a row of B that are packed at once: some cache lines, so that the prefetcher helps.
 GROUP_BYTES = 256
 
-#: Rows whose sums are kept for one epilogue loop: some kilobytes.
+#: Rows in a block: so many where blocks make B stay in L1 or C' is transposed; where only a long epilogue makes
+#: them, so that the sums of a block fill some cache lines.
 BLOCK_ROWS = 96
+BLOCK_BYTES = 1024
 
-#: The machine model of `step_cycles`, common to x86 since Haswell and Zen: two FMAs and two loads a cycle,
-#: an FMA's result after four cycles.
-FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4
+#: The machine model of `step_cycles`, common to x86 since Haswell and Zen: two FMAs and two loads a cycle, an FMA's
+#: result after four cycles, and a little more for what schedulers do not get perfect.
+FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4.25
+
+#: The share of the loads' time that the FMAs do not hide, since some loads miss in L1.
+LOAD_PRICE = 0.2
 
 
 class Size(Protocol):
@@ -75,6 +84,8 @@ class Run(NamedTuple):
 class TilePlan:
     """How one contraction C[M, N] = A[M, K] . B[K, N] is cut up.
 
+    Column tiles are the outer loop, so that a panel of B stays in cache, row tiles the inner one.
+
     With `swapped`, everything below speaks of C' = B' . A' (M and N, A and B change places), and tiles are transposed
     in registers before the epilogue sees them.
     """
@@ -85,11 +96,9 @@ class TilePlan:
     #: Rows and vectors of the main tile.
     height: int
     width: int
-    #: Column panels outermost (so that one panel of B stays in cache); else row tiles outermost.
-    columns_outer: bool = True
     #: Column tiles that are packed, and run for each block of k, together (more than one with block_rows only).
     group: int = 1
-    #: Copy each group's columns of B to scratch (columns_outer only), contiguous and, if need be, transposed.
+    #: Copy each group's columns of B to scratch, contiguous and, if need be, transposed.
     pack: bool = False
     swapped: bool = False
     #: Rows whose accumulators are kept in scratch until one loop over them runs the epilogue; 0: it runs on the
@@ -108,7 +117,7 @@ class TilePlan:
     @property
     def remainders(self) -> tuple[int, ...]:
         """Heights to try in turn, each once, on the rows that the main tile leaves over: powers of two."""
-        return tuple(1 << p for p in reversed(range((self.height - 1).bit_length())))
+        return halvings(self.height)
 
     @property
     def square_bytes(self) -> int:
@@ -136,6 +145,11 @@ class TilePlan:
             start, extent, count = runs[-1]
             runs = (*runs[:-1], Run(start, extent, count - 1), Run(start + (count - 1) * extent, extent, 1))
         return runs
+
+
+def halvings(height: int) -> tuple[int, ...]:
+    """The powers of two below a height, falling: taken once each where it fits, they make up any remainder."""
+    return tuple(1 << p for p in reversed(range((height - 1).bit_length())))
 
 
 def align_up(value: int, alignment: int) -> int:
@@ -180,16 +194,17 @@ def plan_matmul(
     while lanes > 1 and n is not None and lanes // 2 >= n and not swapped:
         lanes //= 2
     transposing = b in ("transposed", "panel_transposed")
-    height, width = best_tile(target, rows, -(-cols // lanes), depth, TALLEST_TRANSPOSED if transposing else TALLEST)
+    problem = Problem(rows, m is None, -(-cols // lanes), depth, epilogue_cost)
+    height, width = best_tile(target, problem, TALLEST_TRANSPOSED if transposing else TALLEST)
     pack = transposing or (b == "row" and strided(cols, itemsize) and rows >= 32)
-    plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped)
-    variants = 1 if m is not None else 1 + len(plan.remainders)
-    long = epilogue_cost * height * width * variants > LONG_EPILOGUE and depth >= 64
     unroll = k if k is not None and 1 <= k * height * width <= UNROLLED else 1
-    plan = replace(plan, unroll=unroll, block_depth=block_depth(plan, left, depth, panel))
-    if not (plan.block_depth or long or swapped):
-        return plan
-    return replace(plan, block_rows=block_rows(plan, m), group=group(plan, n))
+    plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped, unroll=unroll)
+    plan = replace(plan, block_depth=block_depth(plan, left, depth, panel))
+    if plan.block_depth or swapped:
+        return replace(plan, block_rows=block_rows(plan, m), group=group(plan, n))
+    if problem.epilogue_code((height, width)) > LONG_EPILOGUE:
+        return replace(plan, block_rows=epilogue_rows(plan, m))
+    return plan
 
 
 def worth_swapping(rows: int, cols: int, depth: int) -> bool:
@@ -222,12 +237,22 @@ def group(plan: TilePlan, cols: int | None) -> int:
 
 
 def block_rows(plan: TilePlan, rows: int | None) -> int:
-    """Rows in a block: about BLOCK_ROWS, in equal parts, whole tiles (or squares, if they are transposed)."""
-    unit = plan.lanes if plan.swapped else plan.height
-    if rows is None:
-        return max(BLOCK_ROWS // unit, 1) * unit
-    parts = max(1, round(rows / BLOCK_ROWS))
-    return align_up(max(-(-rows // parts), 1), unit)
+    """Rows in a block that makes B stay in L1, or is transposed: equal blocks if a size near BLOCK_ROWS gives them."""
+    unit = plan.lanes if plan.swapped else 1
+    if rows is not None:
+        sizes = [size for size in range(unit, 2 * BLOCK_ROWS + 1, unit) if size >= rows or rows % size == 0]
+        best = min(sizes, key=lambda size: abs(size - BLOCK_ROWS), default=0)
+        if 2 * best >= min(rows, BLOCK_ROWS):
+            return best
+    unit = lcm(plan.height, unit)
+    return max(BLOCK_ROWS // unit, 1) * unit
+
+
+def epilogue_rows(plan: TilePlan, rows: int | None) -> int:
+    """Rows in a block that only saves code: whole tiles, as many as fill some cache lines."""
+    near = BLOCK_BYTES // (plan.panel * plan.itemsize)
+    sizes = range(plan.height, max(2 * near, plan.height) + 1, plan.height)
+    return min(sizes, key=lambda size: (rows is not None and rows % size != 0, abs(size - near)))
 
 
 def strided(cols: int, itemsize: int) -> bool:
@@ -235,26 +260,62 @@ def strided(cols: int, itemsize: int) -> bool:
     return cols * itemsize >= 2048
 
 
-def best_tile(target: Target, rows: int, vectors: int, depth: int, tallest: int) -> tuple[int, int]:
-    """(height, width) of the register tile with the lowest modelled time; among equals the smallest."""
+class Problem(NamedTuple):
+    """What a register tile is chosen for: sizes (columns in vectors), whether M is symbolic, the epilogue's length."""
+
+    rows: int
+    symbolic: bool
+    vectors: int
+    depth: int
+    epilogue: int
+
+    def heights(self, most: int) -> dict[int, int]:
+        """The heights that code is emitted for, and how many tiles have each."""
+        if not self.symbolic:
+            return {run.extent: run.tiles for run in balanced(self.rows, most)}
+        counts, left = {most: self.rows // most}, self.rows % most
+        for height in halvings(most):
+            counts[height] = int(left >= height)
+            left -= height * counts[height]
+        return counts
+
+    def widths(self, most: int) -> dict[int, int]:
+        """The same for the columns."""
+        return {run.extent: run.tiles for run in balanced(self.vectors, most)}
+
+    def cycles(self, tile: tuple[int, int]) -> float:
+        """Modelled time of all tiles: the inner loops, and some cycles a tile for its start and its epilogue."""
+        return sum(
+            down * across * (self.depth * step_cycles(height, width) + 8 + height * width)
+            for height, down in self.heights(tile[0]).items()
+            for width, across in self.widths(tile[1]).items()
+        )
+
+    def area(self, tile: tuple[int, int]) -> int:
+        """Accumulators of all variants of the tile together."""
+        return sum(self.heights(tile[0])) * sum(self.widths(tile[1]))
+
+    def epilogue_code(self, tile: tuple[int, int]) -> int:
+        """Instructions of the epilogue, if it stands behind every tile."""
+        return self.epilogue * self.area(tile)
+
+    def code(self, tile: tuple[int, int]) -> int:
+        """Instructions of the kernel, about: a load and an FMA an accumulator, and the epilogue."""
+        return 2 * self.area(tile) + min(self.epilogue_code(tile), LONG_EPILOGUE)
+
+
+def best_tile(target: Target, problem: Problem, tallest: int) -> tuple[int, int]:
+    """(height, width) of the register tile with the lowest modelled time, long code counting a little against it."""
     candidates = [
         (height, width)
-        for width in range(1, min(4, max(vectors, 1)) + 1)
-        for height in range(1, min(tallest, max(rows, 1)) + 1)
+        for width in range(1, min(4, max(problem.vectors, 1)) + 1)
+        for height in range(1, min(tallest, max(problem.rows, 1)) + 1)
         if height * width + width + 1 < target.vector_registers
     ]
-    return min(candidates, key=lambda tile: (cycles(tile, rows, vectors, depth), tile[0] * tile[1]))
-
-
-def cycles(tile: tuple[int, int], rows: int, vectors: int, depth: int) -> float:
-    """Modelled time of all tiles: the inner loops, and some cycles a tile for its start and its epilogue."""
-    return sum(
-        down.tiles * across.tiles * (depth * step_cycles(down.extent, across.extent) + 8 + down.extent * across.extent)
-        for down in balanced(rows, tile[0])
-        for across in balanced(vectors, tile[1])
-    )
+    return min(candidates, key=lambda t: (problem.cycles(t) * (1 + problem.code(t) / COSTLY_CODE), t[0] * t[1]))
 
 
 def step_cycles(height: int, width: int) -> float:
-    """Cycles of one step of k on a tile: bound by FMAs, by loads, or by the FMA's latency."""
-    return max(height * width / FMA_RATE, (height + width) / LOAD_RATE, FMA_LATENCY)
+    """Cycles of one step of k on a tile: bound by FMAs, by loads, or by the FMA's latency; few loads are better."""
+    loads = (height + width) / LOAD_RATE
+    return max(height * width / FMA_RATE, loads, FMA_LATENCY) + LOAD_PRICE * loads
