@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.codegen.address import Sizes
-from graphc.codegen.kernels import KernelEmitter, vector_width
+from graphc.codegen.kernels import emit_kernel
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.ir.dim import symbols_of
 from graphc.ir.types import TensorType
@@ -42,16 +42,15 @@ class KernelLibrary:
         b = Builder(self.module, name, parameters)
         pointers = dict(zip(buffers, b.arguments, strict=False))
         symbols = dict(zip(used, b.arguments[len(buffers) :], strict=True))
-        KernelEmitter(b, self.target, pointers, symbols, vector_width(kernel, self.target)).kernel(kernel)
+        emit_kernel(b, self.target, kernel, pointers, symbols)
         b.ret()
         return name, used
 
 
 def anonymous(buffers: Sequence[Buffer]) -> list[Buffer]:
     """Buffers by position, with only what the code depends on."""
-    return [
-        Buffer(f"b{i}", b.type if b.panel else TensorType(b.type.dtype), "arena", b.panel) for i, b in enumerate(buffers)
-    ]
+    types = [b.type if b.panel else TensorType(b.type.dtype) for b in buffers]
+    return [Buffer(f"b{i}", type_, "arena", b.panel) for i, (type_, b) in enumerate(zip(types, buffers, strict=True))]
 
 
 def body_parameters(entry: EntrySchedule) -> list[tuple[str, str]]:
@@ -66,7 +65,12 @@ def body_parameters(entry: EntrySchedule) -> list[tuple[str, str]]:
 
 
 def emit_body(
-    module: Module, library: KernelLibrary, name: str, entry: EntrySchedule, layout: StateLayout, linkage: str = "internal"
+    module: Module,
+    library: KernelLibrary,
+    name: str,
+    entry: EntrySchedule,
+    layout: StateLayout,
+    linkage: str = "internal",
 ) -> None:
     """`void name(state, workspace, symbols, inputs, outputs)`: run the entry's kernels; nothing is checked."""
     b = Builder(module, name, body_parameters(entry), linkage=linkage)

@@ -12,7 +12,7 @@ lane. An index is a linear form over axes and `Position` values, so that address
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal as OneOf
 from typing import TypeAlias
@@ -235,11 +235,7 @@ class Kernel:
 
     def statements(self) -> Iterator[Stmt]:
         """Every statement, outer ones first."""
-        stack = list(reversed(self.body))
-        while stack:
-            statement = stack.pop()
-            yield statement
-            stack.extend(reversed(getattr(statement, "body", ())))
+        return walk(self.body)
 
     def buffers(self) -> tuple[Buffer, ...]:
         """The buffers it touches, in order of first use."""
@@ -282,6 +278,15 @@ class Kernel:
     def writes(self) -> tuple[Buffer, ...]:
         """The buffers it stores to (scratch apart)."""
         return tuple(dict.fromkeys(s.access.buffer for s in self.statements() if isinstance(s, Store)))
+
+
+def walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
+    """Every statement of a body, outer ones first."""
+    stack = list(reversed(body))
+    while stack:
+        statement = stack.pop()
+        yield statement
+        stack.extend(reversed(getattr(statement, "body", ())))
 
 
 def rename(statement: Stmt, names: Mapping[Buffer, Buffer]) -> Stmt:

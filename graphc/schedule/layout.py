@@ -15,7 +15,6 @@ from graphc.passes.roles import Role, role
 from graphc.runtime.signature import ALIGN, STATE_HEADER_BYTES
 from graphc.schedule.kernel import Buffer
 
-
 #: Bytes in a row of a panel: a cache line, so that every vector width divides it.
 PANEL_BYTES = 64
 
@@ -61,7 +60,7 @@ class StateLayout:
 
 
 def lay_out(variables: Sequence[tuple[str, TensorType, bool]], panels: Mapping[str, int]) -> StateLayout:
-    """Place (name, type, trainable) Variables one after the other, aligned; `panels` says which are packed, how wide."""
+    """Place (name, type, trainable) Variables one after the other, aligned; `panels`: which are packed, how wide."""
     slots, offset = [], STATE_HEADER_BYTES
     for name, type_, trainable in variables:
         panel = panels.get(name, 0)
