@@ -116,7 +116,7 @@ def test_building_before_the_first_trace() -> None:
     net = nn.Sequential(nn.Dense(3, activation="relu"), lambda x: x * 2, nn.Dense(1))
     net.build(gr.f32["N", 4])
     assert [str(v.type) for v in net.parameters()] == ["f32[4,3]", "f32[3]", "f32[3,1]", "f32[1]"]
-    assert len(net) == 3 and list(net)[0] is net[0]
+    assert len(net) == 3 and next(iter(net)) is net[0]
     assert names(program_of(net)) == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
 
 

@@ -53,14 +53,15 @@ def is_weak(value: object) -> bool:
 
 def common_dtype(values: Sequence[Tensor | TensorLike]) -> DType:
     """The dtype that values are promoted to. Raises `DTypeError` for complex scalars."""
-    dtypes = [v.dtype for v in values if isinstance(v, Tensor)]
-    kinds = [weak_kind(v) for v in values if not isinstance(v, Tensor)]
-    kind = max(kinds, key=RANK.__getitem__, default="bool")
-    if not dtypes:
+    strong: DType | None = None
+    kind = "bool"
+    for value in values:
+        if isinstance(value, Tensor):
+            strong = value.dtype if strong is None else promote(strong, value.dtype)
+        else:
+            kind = max(kind, weak_kind(value), key=RANK.__getitem__)
+    if strong is None:
         return {"bool": bool_, "int": i32, "float": f32}[kind]
-    strong = dtypes[0]
-    for dtype in dtypes[1:]:
-        strong = promote(strong, dtype)
     if RANK[kind] > RANK[strong.kind] and not (kind == "int" and strong.kind == "uint"):
         return f32 if kind == "float" else i32
     return strong
@@ -101,7 +102,7 @@ def as_tensor(value: TensorLike, dtype: DType | None = None) -> Tensor:
                 site=user_site(),
                 help="return it from its entry, or keep it in a gr.Variable",
             )
-        return Tensor(node)
+        return value if type(value) is Tensor else Tensor(node)
     if isinstance(value, SymbolicSize):
         return Tensor(recording.node(SizeOf(dtype or i32, recording.normal(value.dim))))
     if isinstance(value, (bool, int, float, np.generic)):
@@ -169,27 +170,30 @@ def broadcast(op: Op | str, *tensors: Tensor) -> list[Tensor]:
     shapes = [t.type.shape for t in tensors]
     if all(s == shapes[0] for s in shapes):
         return list(tensors)
-    shape = common_shape(op if isinstance(op, str) else op.mnemonic(), *tensors)
+    shape = common_shape(op, *tensors)
     return [stretch(t, shape) for t in tensors]
 
 
-def common_shape(name: str, *tensors: Tensor) -> tuple[Size, ...]:
+def common_shape(op: Op | str, *tensors: Tensor) -> tuple[Size, ...]:
     """The shape that tensors broadcast to."""
-    shapes = [t.type.shape for t in tensors]
+    shapes = [t.type.shape for t in tensors if t.type.shape]
+    if all(s == shapes[0] for s in shapes):
+        return shapes[0]
     rank = max(len(s) for s in shapes)
     shape: list[Size] = [1] * rank
     for i in range(1, rank + 1):
         sizes = [s[-i] for s in shapes if len(s) >= i]
         wide = [s for s in sizes if not (isinstance(s, int) and s == 1)]
         if any(s != wide[0] for s in wide):
-            raise unbroadcastable(name, tensors, f"axis {-i}: {' against '.join(str(s) for s in sizes)}")
+            raise unbroadcastable(op, tensors, f"axis {-i}: {' against '.join(map(str, sizes))}")
         if wide:
             shape[-i] = wide[0]
     return tuple(shape)
 
 
-def unbroadcastable(name: str, tensors: Sequence[Tensor], where: str) -> ShapeError:
+def unbroadcastable(op: Op | str, tensors: Sequence[Tensor], where: str) -> ShapeError:
     """The error of shapes that do not fit."""
+    name = op if isinstance(op, str) else op.mnemonic()
     types = " and ".join(str(t.type) for t in tensors)
     symbolic = any(isinstance(s, Dim) for t in tensors for s in t.type.shape)
     return ShapeError(

@@ -37,7 +37,7 @@ class Tensor:
     @property
     def dtype(self) -> DType:
         """The element type."""
-        return self.type.dtype
+        return self.node.type.dtype
 
     @property
     def shape(self) -> tuple[int | SymbolicSize, ...]:
@@ -47,7 +47,7 @@ class Tensor:
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.type.rank
+        return len(self.node.type.shape)
 
     @property
     def size(self) -> int | SymbolicSize:

@@ -12,7 +12,7 @@ from graphc.frontend.recording import Recording, describe
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.dim import Dim, Size
 from graphc.ir.node import Array, Node
-from graphc.ir.types import FROM_NUMPY, TensorType, f32, i32
+from graphc.ir.types import FROM_NUMPY, DType, TensorType, f32, i32
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -74,6 +74,16 @@ class Variable(Tensor):
     def type(self) -> TensorType:
         """Element type and shape."""
         return self._type
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return self._type.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._type.rank
 
     def assign(self, value: TensorLike) -> None:
         """Give it a new value: later reads in the entry see it, and so does the next call.
