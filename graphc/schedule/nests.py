@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 
 from graphc.errors import InternalError
-from graphc.ir.dim import Size, typical
+from graphc.ir.dim import Size, known_le, minimum, typical
 from graphc.ir.node import Node, Op
 from graphc.ir.types import TensorType, u8
 from graphc.ops.base import ArgReduction
@@ -321,19 +321,21 @@ def assemble_scatter(lowering: Lowering, node: Node, target: Buffer) -> None:
     assert isinstance(op, ScatterAdd)
     x, indices, updates = node.inputs
     copy_nest(lowering, x, target, node.type.shape, lambda index: index)
+    size = node.type.shape[op.axis]
+    guards = () if known_le(1, size) else (Axis("somewhere", minimum(size, 1)),)  # with no place, nothing is added
     axes = axes_of(updates.type.shape)
     after = op.axis + indices.type.rank - op.batch
     lanes = after < len(axes)
-    for axis in axes:
+    for axis in (*guards, *axes):
         lowering.open(axis)
     index = at(axes)
-    place = lowering.position(indices, (*index[: op.batch], *index[op.axis : after]), node.type.shape[op.axis])
+    place = lowering.position(indices, (*index[: op.batch], *index[op.axis : after]), size)
     access = Access(target, node.type.shape, (*index[: op.axis], place, *index[after:]))
     update = lowering.value(updates, index)
     old = lowering.load_fresh(access)
     new = lowering.fresh(len(lowering.frames) - 1)
     lowering.frames[-1].body += [Compute(new, node.type.dtype, Add(), (old, update)), Store(access, new)]
-    for i in range(len(axes)):
+    for i in range(len(guards) + len(axes)):
         lowering.close_loop("lanes" if lanes and i == 0 else "serial")
 
 
