@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graphc import version
+from graphc import config, version
 from graphc.errors import ArgumentError, UnsupportedError
 from graphc.frontend.trace import TracedEntry, TracedProgram
 from graphc.ir.text import print_graph, segments
@@ -68,7 +68,8 @@ def compile_program(
     refuse_unsupported(threads=threads != 1, check=check is not None, exact_across_cpus=exact_across_cpus, tune=tune)
     options = Options(c_prefix(program.name), targets.target(cpu))
     cache, key = Cache(), program_key(program, options)
-    path = cache.get(key) or cache.put(key, shared_object(program, options))
+    known = None if config.dump_directory() else cache.get(key)
+    path = known or cache.put(key, shared_object(program, options))
     compiled = Compiled(open_artifact(path), cast=cast)
     compiled.builder = partial(build_program, program, cpu=cpu)
     return compiled
@@ -128,7 +129,21 @@ def emit_program(
     initial = schedule_entry(optimise(program.initial()), layout.buffers, options.target)
     abis = [entry_abi(e, s, options) for e, s in zip(program.entries, schedules, strict=True)]
     signature = describe(program, abis, layout, options)
-    return emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target), signature
+    emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)
+    if folder := config.dump_directory():
+        dump(folder, [*schedules, initial], emitted, options.target)
+    return emitted, signature
+
+
+def dump(folder: Path, schedules: Sequence[EntrySchedule], emitted: EmittedProgram, target: Target) -> None:
+    """What stands after the passes' dumps: `<entry>/kernels.txt`, `program.ll` and `program.s`."""
+    from graphc.codegen.object import emit_assembly
+    from graphc.schedule.text import print_schedule
+
+    for schedule in schedules:
+        write_atomically(folder / schedule.name / "kernels.txt", print_schedule(schedule).encode())
+    write_atomically(folder / "program.ll", emitted.text.encode())
+    write_atomically(folder / "program.s", emit_assembly(emitted.text, target).encode())
 
 
 def program_key(program: TracedProgram, options: Options) -> str:
