@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from graphc.codegen.address import MEMORY
 from graphc.codegen.emission import Emission, Lane
-from graphc.codegen.llvm import Builder, Value, lane_count, suffix, vector_type
+from graphc.codegen.llvm import Builder, Value, lane_count, natural_alignment, suffix, vector_type
 from graphc.errors import InternalError
+from graphc.ir.dim import Size
 from graphc.schedule.kernel import Access, Index, Load, Stmt, Store, walk
 
 
@@ -24,17 +25,17 @@ def emit_load(k: Emission, statement: Load) -> None:
     dtype = access.buffer.type.dtype.name
     memory = MEMORY[dtype]
     if not has_lanes(k, access):
-        value = k.b.load(memory, pointer(k, access, 0))
+        value = k.b.load(memory, or_zeros(k, pointer(k, access, 0), statement.places))
         k.values[statement.result] = Lane(dtype, (from_memory(k.b, value, dtype),), True)
         return
     type_ = vector_type(memory, k.vectors.lanes)
     results = []
     for c, mask in enumerate(k.vectors.masks):
         if is_contiguous(k, access):
-            start = pointer(k, access, c)
+            start = or_zeros(k, pointer(k, access, c), statement.places)
             value = k.b.load(type_, start) if mask is None else k.b.masked_load(type_, start, mask)
         else:
-            value = gather(k, access, type_, c, mask)
+            value = gather(k, or_zeros(k, lane_pointers(k, access, c), statement.places), type_, mask)
         results.append(from_memory(k.b, value, dtype))
     k.values[statement.result] = Lane(dtype, tuple(results), False)
 
@@ -118,14 +119,21 @@ def lane_pointers(k: Emission, access: Access, chunk: int) -> Value:
     return k.b.emit(vector_type("ptr", k.vectors.lanes), f"getelementptr {element}, {base}, {index}")
 
 
-def gather(k: Emission, access: Access, type_: str, chunk: int, mask: Value | None) -> Value:
+def or_zeros(k: Emission, pointers: Value, places: Size) -> Value:
+    """The address, or one a lane; the address of zeros where an axis that is read at a `Position` has no places."""
+    if places == 1:
+        return pointers
+    zeros = k.b.splat(k.b.module.constant_bytes("zeros", bytes(k.target.vector_bytes)), lane_count(pointers.type))
+    return k.b.select(k.b.icmp("sgt", k.sizes(places), k.b.i64(0)), pointers, zeros)
+
+
+def gather(k: Emission, pointers: Value, type_: str, mask: Value | None) -> Value:
     """Lanes read from scattered places."""
-    pointers = lane_pointers(k, access, chunk)
     if lane_count(type_) == 1:
         return k.b.load(type_, pointers)
     live = mask or k.b.constant(vector_type("i1", lane_count(type_)), True)
     name = f"llvm.masked.gather.{suffix(type_)}.{suffix(pointers.type)}"
-    align = Value("i32", str(access.buffer.type.dtype.itemsize))
+    align = Value("i32", str(natural_alignment(type_)))
     return k.b.intrinsic(name, type_, pointers, align, live, Value(type_, "zeroinitializer"))
 
 

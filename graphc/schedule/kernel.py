@@ -133,10 +133,11 @@ class Position:
 
 @dataclass(frozen=True)
 class Load:
-    """Read memory."""
+    """Read memory; zero where `places`, the size of an axis that is read at a `Position`, is 0."""
 
     result: int
     access: Access
+    places: Size = 1
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,9 @@ class Kernel:
                     yield size
                 case Range(index=index):
                     yield from index.sizes()
-                case Load(access=access) | Store(access=access):
+                case Load(access=access, places=places):
+                    yield from (places, *access.linear().sizes())
+                case Store(access=access):
                     yield from access.linear().sizes()
 
     def renamed(self, names: Mapping[Buffer, Buffer]) -> Kernel:

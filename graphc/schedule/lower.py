@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from graphc.ir.dim import Size
+from graphc.ir.dim import Size, known_le
 from graphc.ir.node import Constant, Node
 from graphc.ops.indexing import Gather, Iota
 from graphc.ops.size import SizeOf
@@ -166,8 +166,10 @@ class Lowering:
         """Load the operand at a computed position along one axis."""
         indices, where = self.needs(node, index)[0]
         after = op.axis + indices.type.rank - op.batch
-        place = self.position(indices, where, node.inputs[0].type.shape[op.axis])
-        self.load(node, node.inputs[0], index, (*index[: op.axis], place, *index[after:]))
+        size = node.inputs[0].type.shape[op.axis]
+        place = self.position(indices, where, size)
+        at = (*index[: op.axis], place, *index[after:])
+        self.load(node, node.inputs[0], index, at, places=1 if known_le(1, size) else size)
 
     def position(self, indices: Node, index: tuple[Index, ...], size: Size) -> Index:
         """An element of an index array as a place along an axis of some size."""
@@ -187,12 +189,12 @@ class Lowering:
         """Treat every node as one contiguous row: the group has a single loop over all elements."""
         self.flat = True
 
-    def load(self, node: Node, source: Node, index: tuple[Index, ...], at: tuple[Index, ...]) -> None:
+    def load(self, node: Node, source: Node, index: tuple[Index, ...], at: tuple[Index, ...], places: Size = 1) -> None:
         """Load `source` at an index as the value of `node`."""
         level = self.axis_level(*at)
         result = self.fresh(level)
         buffer = self.buffers[through_aliases(source)][0]
-        self.append(level, (node, index), Load(result, Access(buffer, self.shape(source), at)))
+        self.append(level, (node, index), Load(result, Access(buffer, self.shape(source), at), places))
 
     def shape(self, node: Node) -> tuple[Size, ...]:
         """The shape a node's buffer is seen in."""
