@@ -29,6 +29,8 @@ def traced(function: Callable[..., Any], **types: Any) -> Callable[[], object]:
 
     def action() -> object:
         program = gr.Program("p")
+        if function.__name__ == "<lambda>":
+            function.__name__ = "f"
         program.entry(**types)(function)
         return program.trace()
 
@@ -193,7 +195,7 @@ def test_an_entry_called_without_a_program() -> None:
 
 def test_arguments_without_types() -> None:
     text = message(errors.ArgumentError, traced(lambda x: x))
-    assert text.startswith("<lambda>: the argument 'x' has no type\n  at test.py:1")
+    assert text.startswith("f: the argument 'x' has no type\n  at test.py:1")
     assert '@program.entry(x=gr.f32["N", 64])' in text
     assert "has no argument 'y'" in message(errors.ArgumentError, traced(lambda x: x, x=gr.f32[3], y=gr.f32[3]))
 
@@ -221,6 +223,43 @@ def test_two_entries_of_one_name() -> None:
     assert message(errors.ArgumentError, lambda: program.entry(step.function)).startswith(
         "the Program p has two entries named step\n  first  step     test.py:3"
     )
+
+
+@pytest.mark.parametrize("name", ["init", "state", "_hidden", "étape"])
+def test_entry_names_that_are_taken(name: str) -> None:
+    def f(x: Any) -> Any:
+        return x
+
+    f.__name__ = name
+    assert message(errors.ArgumentError, traced(f, x=gr.f32[3])).startswith(f"an entry can't be named {name}")
+
+
+def test_entries_that_make_one_c_function() -> None:
+    program = gr.Program("p")
+
+    @program.entry
+    def step(x: gr.f32[3]) -> Any:
+        return x
+
+    with pytest.raises(errors.ArgumentError, match="step and step_repeat make C functions of one name"):
+
+        @program.entry
+        def step_repeat(x: gr.f32[3]) -> Any:
+            return x
+
+
+def test_types_with_sizes_that_are_none() -> None:
+    for shape in (-1, 2.5, None):
+        text = message(errors.ArgumentError, traced(lambda x: x, x=gr.f32[shape]))  # type: ignore[index]
+        assert text.startswith("the type of 'x' has sizes that are none")
+
+
+def test_trainable_is_settled_by_the_trace() -> None:
+    w = gr.Variable(1.0, name="w")
+    w.trainable = False
+    traced(lambda: w + 1)()
+    with pytest.raises(errors.TraceError, match="trainable=True comes too late"):
+        w.trainable = True
 
 
 def test_one_name_for_two_variables() -> None:

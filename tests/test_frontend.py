@@ -32,6 +32,7 @@ def run(function: Callable[..., Any], *args: Any) -> Any:
 def compiled_types(function: Callable[..., Any], **types: Any) -> Any:
     """The traced entry of a function, verified."""
     program = gr.Program("p")
+    function.__name__ = "f"
     program.entry(**types)(function)
     (entry,) = program.trace().entries
     verify(entry.graph)

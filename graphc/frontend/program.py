@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from graphc.frontend.trace import TracedProgram
 
 
+#: Names that a compiled program, in Python or in C, has already.
+RESERVED = frozenset(
+    ("build", "error", "export", "import", "init", "new_state", "path", "restore", "save", "signature", "state",
+     "workspace_bytes")
+)  # fmt: skip
+#: What the C functions made for an entry add to its name.
+SUFFIXES = ("_repeat", "_epoch", "_workspace_bytes", "_epoch_workspace_bytes")
+
+
 class Entry:
     """A function of a Program: traced once, compiled with the others; inside a trace a call inlines it."""
 
@@ -70,14 +79,7 @@ class Program:
 
     def _add(self, function: Callable[..., Any], types: Mapping[str, Any]) -> Entry:
         entry = Entry(self, function, types)
-        other = self.entries.get(entry.name)
-        if other is not None:
-            raise ArgumentError(
-                f"the Program {self.name} has two entries named {entry.name}",
-                operands=[Operand("first", entry.name, other.site)],
-                site=entry.site,
-                help="rename one of them",
-            )
+        expect_free(entry, self)
         self.entries[entry.name] = entry
         self._traced = None
         return entry
@@ -127,3 +129,24 @@ class Program:
         from graphc.compile import build_program
 
         return build_program(self.trace(), path, target=target, cpu=cpu, linker=linker, prefix=prefix, entries=entries)
+
+
+def expect_free(entry: Entry, program: Program) -> None:
+    """Raise `ArgumentError` where an entry's name is taken: by another, by what is made for it, or by graphc."""
+    name = entry.name
+    if not name.isidentifier() or not name.isascii() or name in RESERVED or name.startswith("_"):
+        raise ArgumentError(
+            f"an entry can't be named {name}",
+            site=entry.site,
+            help="compiled programs use the name themselves, or C can't; rename the function",
+        )
+    for other in program.entries.values():
+        if name == other.name or any(name == other.name + s or other.name == name + s for s in SUFFIXES):
+            raise ArgumentError(
+                f"the Program {program.name} has two entries named {name}"
+                if name == other.name
+                else f"the entries {other.name} and {name} make C functions of one name",
+                operands=[Operand("first", other.name, other.site)],
+                site=entry.site,
+                help="rename one of them",
+            )

@@ -96,6 +96,8 @@ def trace(program: Program) -> TracedProgram:
         trace_function(e.function, e.types, e.name, program.names, program.counter, e.site)
         for e in program.entries.values()
     )
+    for variable in program.names.variables:
+        variable.settle()
     return TracedProgram(program.name, entries, variable_infos(program.names))
 
 

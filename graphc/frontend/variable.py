@@ -35,7 +35,7 @@ class Variable(Tensor):
     gives the newest value; outside one there is no value (state belongs to the compiled program).
     """
 
-    __slots__ = ("__weakref__", "_type", "initial", "name", "owners", "site", "stem", "trainable")
+    __slots__ = ("__weakref__", "_traced", "_trainable", "_type", "initial", "name", "owners", "site", "stem")
 
     def __init__(self, initial: Initial | TensorLike, name: str | None = None, trainable: bool = True):
         self.site = user_site()
@@ -53,7 +53,7 @@ class Variable(Tensor):
             self.initial = initial_array(initial)
             self._type = TensorType(FROM_NUMPY[self.initial.dtype], tuple(self.initial.shape))
         expect_constant(self._type.shape)
-        self.name, self.trainable = name, trainable
+        self.name, self._trainable, self._traced = name, trainable, False
         self.stem = "variable"
         self.owners: tuple[Named, ...] = ()
 
@@ -69,6 +69,26 @@ class Variable(Tensor):
                 help='read the compiled program\'s state: compiled.state["name"]',
             )
         return recording.read(self)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimizers change it by default; settled when a Program that uses it is traced."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if self._traced and value != self._trainable:
+            raise TraceError(
+                f"trainable={value} comes too late: a Program with this Variable is compiled already",
+                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                site=user_site(),
+                help="set it before the Program is traced",
+            )
+        self._trainable = value
+
+    def settle(self) -> None:
+        """A trace relies on `trainable` from now on."""
+        self._traced = True
 
     @property
     def type(self) -> TensorType:
