@@ -8,7 +8,8 @@ import numpy as np
 
 from graphc.ir import build
 from graphc.ir.dim import Dim
-from graphc.ir.node import Constant, Node, Op
+from graphc.ir.node import Constant, Leaf, Node, Op
+from graphc.ops.indexing import Iota
 from graphc.ops.movement import Broadcast
 from graphc.passes.rewrite import structural
 
@@ -17,8 +18,8 @@ LARGEST_FOLDED = 1024  # elements; larger constants would cost more to load than
 
 @structural(Op)
 def fold_constants(node: Node, op: Op) -> Node | None:
-    """An op on constants is a constant; broadcasts stay explicit, so that scalars stay scalars."""
-    if not node.inputs or isinstance(op, Broadcast) or not all(isinstance(i.op, Constant) for i in node.inputs):
+    """An op on constants is a constant; broadcasts stay explicit, so that scalars stay scalars, and so does iota."""
+    if isinstance(op, (Leaf, Broadcast, Iota)) or not all(isinstance(i.op, Constant) for i in node.inputs):
         return None
     size = node.type.size
     if isinstance(size, Dim) or size > LARGEST_FOLDED or not is_static(op):
