@@ -119,11 +119,14 @@ def emit_program(
     """Everything between the traced graphs and LLVM's text."""
     from graphc.codegen.program import ScheduledProgram, emit
     from graphc.passes.pipeline import optimise
+    from graphc.schedule.epoch import EPOCH_COUNTER, runs_epochs
     from graphc.schedule.layout import lay_out, panels_for
     from graphc.schedule.program import schedule_entry
 
     graphs = [optimise(entry.graph) for entry in program.entries]
     variables = [(v.name, v.type, v.trainable) for v in program.variables]
+    if any(not e.pure and runs_epochs(*e.graph.interface(), e.batch) for e in program.entries):
+        variables.append(EPOCH_COUNTER)
     layout = lay_out(variables, panels_for(graphs, {v.name: v.like for v in program.variables}))
     schedules = [schedule_entry(graph, layout.buffers, options.target) for graph in graphs]
     initial = schedule_entry(optimise(program.initial()), layout.buffers, options.target)

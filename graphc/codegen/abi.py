@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -10,21 +10,21 @@ from math import prod
 from graphc.codegen.address import Sizes
 from graphc.codegen.entry import KernelLibrary, emit_body, emit_places
 from graphc.codegen.guards import (
-    check_at_least,
+    INVALID,
+    Checks,
     check_pointer,
     check_range,
     check_state,
-    check_symbol,
-    is_misaligned,
-    is_null,
-    refuse,
+    check_workspace,
+    is_below,
+    is_outside,
     status,
     too_large,
 )
 from graphc.codegen.llvm import Builder, Module, Value
-from graphc.ir.dim import Dim, Size, Symbol
-from graphc.runtime.signature import ALIGN
+from graphc.ir.dim import Size, Symbol
 from graphc.runtime.status import Status
+from graphc.schedule.epoch import depends, runs_epochs
 from graphc.schedule.layout import StateLayout
 from graphc.schedule.program import EntrySchedule
 
@@ -53,22 +53,9 @@ class EntryAbi:
 
     @property
     def has_epoch(self) -> bool:
-        """Whether minibatches can be cut from its inputs, and its results averaged."""
-        later = [s for b in self.schedule.inputs for s in b.type.shape[1:]]
-        first = [b.type.shape[0] for b, batched in zip(self.schedule.inputs, self.batched, strict=True) if batched]
-        results = [b.type for b in self.schedule.outputs]
-        return (
-            not self.pure
-            and bool(first)
-            and all(isinstance(s, Dim) and s.text == self.batch for s in first)
-            and not depends(later, self.batch)
-            and all(t.dtype.is_float and not depends(t.shape, self.batch) for t in results)
-        )
-
-
-def depends(sizes: Sequence[Size], symbol: str | None) -> bool:
-    """Whether any of the sizes changes with the symbol."""
-    return any(isinstance(s, Dim) and any(f.name == symbol for f in s.symbols) for s in sizes)
+        """Whether it writes state, minibatches can be cut from its inputs, and its results averaged."""
+        inputs = [b.type for b in self.schedule.inputs]
+        return not self.pure and runs_epochs(inputs, [b.type for b in self.schedule.outputs], self.batch)
 
 
 class EntryEmitter:
@@ -76,12 +63,13 @@ class EntryEmitter:
 
     def __init__(self, module: Module, library: KernelLibrary, layout: StateLayout, abi: EntryAbi):
         self.module, self.layout, self.abi, self.entry = module, layout, abi, abi.schedule
-        self.body = f"{self.entry.name}.body"
+        self.body, self.checker = f"{self.entry.name}.body", f"{self.entry.name}.check"
         emit_body(module, library, self.body, self.entry, layout)
 
     def emit(self) -> list[str]:
-        """The functions; returns their names."""
+        """The functions; returns the names of those that are exported."""
         name = self.abi.symbol
+        self.check(self.checker)
         names = [self.workspace_bytes(f"{name}_workspace_bytes"), self.call(name)]
         if not self.abi.pure:
             names.append(self.repeat(f"{name}_repeat"))
@@ -110,17 +98,16 @@ class EntryEmitter:
     # -- functions --------------------------------------------------------------------------------------------------
 
     def workspace_bytes(self, name: str) -> str:
-        """Dimensions -> bytes; SIZE_MAX where a dimension is not one that the entry takes."""
+        """Dimensions -> bytes; SIZE_MAX where they are not ones that the entry takes."""
         b = Builder(self.module, name, self.symbol_parameters(self.entry.symbols), "i64", linkage="")
         sizes = Sizes(b, self.symbol_values(self.entry.symbols, b.arguments))
         invalid = too_large(b, sizes, self.memory_sizes())
         for symbol in self.entry.symbols:
-            value = sizes.symbols[symbol.name]
-            invalid = b.binary("or", invalid, b.icmp("slt", value, b.i64(symbol.min)))
-            if symbol.max is not None:
-                invalid = b.binary("or", invalid, b.icmp("sgt", value, b.i64(symbol.max)))
+            invalid = b.binary("or", invalid, is_outside(b, symbol, sizes.symbols[symbol.name]))
+        for size, minimum in self.abi.minimums:
+            invalid = b.binary("or", invalid, is_below(b, sizes, size, minimum))
         _, total = emit_places(b, sizes, self.entry.arena)
-        b.ret(b.select(invalid, b.i64(-1), total))
+        b.ret(b.select(invalid, b.i64(INVALID), total))
         return name
 
     def call(self, name: str) -> str:
@@ -133,53 +120,50 @@ class EntryEmitter:
     def repeat(self, name: str) -> str:
         """The entry, n times on the same arguments."""
         b, arguments = self.checked(name, [("i64", "n")])
-        count = b.arguments[-1]
-        refuse(b, b.icmp("slt", count, b.i64(1)), Status.SIZE)
+        count, checks = b.arguments[-1], Checks(b)
+        checks.refuse(b.icmp("slt", count, b.i64(1)), Status.SIZE)
+        checks.settle()
         with b.loop(b.i64(0), count, nonempty=True):
             b.call(self.body, "void", *arguments)
         b.ret(status(Status.OK))
         return name
 
+    def parameters(self) -> list[tuple[str, str]]:
+        """The arguments of the entry."""
+        return [*HEAD, *self.symbol_parameters(self.entry.symbols), *self.array_parameters()]
+
     def checked(self, name: str, extra: list[tuple[str, str]]) -> tuple[Builder, list[Value]]:
         """An exported function after all its checks, and the arguments of the body."""
-        parameters = [*HEAD, *self.symbol_parameters(self.entry.symbols), *self.array_parameters(), *extra]
-        b = Builder(self.module, name, parameters, "i32", linkage="")
+        parameters = self.parameters()
+        b = Builder(self.module, name, [*parameters, *extra], "i32", linkage="")
+        arguments = b.arguments[: len(parameters)]
+        Checks(b).forward(b.call(self.checker, "i32", *arguments))
+        state, workspace, _, *rest = arguments
+        return b, [state, workspace, *rest]
+
+    def check(self, name: str) -> None:
+        """`i32 check(arguments)`: the status of a call with these arguments."""
+        b = Builder(self.module, name, self.parameters(), "i32")
         state, workspace, size, *rest = b.arguments
-        count = len(self.entry.symbols)
-        symbols = self.symbol_values(self.entry.symbols, rest)
-        arrays = rest[count : count + len(self.entry.inputs) + len(self.entry.outputs)]
-        check_state(b, state, self.layout)
-        self.check_dimensions(b, symbols)
-        self.check_workspace(b, workspace, size, symbols)
-        self.check_arrays(b, Sizes(b, symbols), arrays)
-        return b, [state, workspace, *rest[:count], *arrays]
+        dims, arrays = rest[: len(self.entry.symbols)], rest[len(self.entry.symbols) :]
+        checks = Checks(b)
+        check_state(checks, state, self.layout)
+        need = b.call(f"{self.abi.symbol}_workspace_bytes", "i64", *dims)
+        check_workspace(checks, workspace, size, need)
+        checks.settle()
+        self.check_arrays(checks, Sizes(b, self.symbol_values(self.entry.symbols, dims)), arrays)
+        checks.settle()
+        b.ret(status(Status.OK))
 
-    def check_dimensions(self, b: Builder, symbols: Mapping[str, Value]) -> None:
-        """Dimensions in range, nothing too large, and what reductions need is there."""
-        for symbol in self.entry.symbols:
-            check_symbol(b, symbol, symbols[symbol.name])
-        sizes = Sizes(b, symbols)
-        refuse(b, too_large(b, sizes, self.memory_sizes()), Status.SIZE)
-        for size, minimum in self.abi.minimums:
-            check_at_least(b, sizes, size, minimum)
-
-    def check_workspace(self, b: Builder, workspace: Value, given: Value, symbols: Mapping[str, Value]) -> None:
-        """Enough of it, there, and aligned."""
-        values = [symbols[s.name] for s in self.entry.symbols]
-        need = b.call(f"{self.abi.symbol}_workspace_bytes", "i64", *values)
-        refuse(b, b.icmp("ult", given, need), Status.SIZE)
-        refuse(b, b.binary("and", is_null(b, workspace), b.icmp("ne", need, b.i64(0))), Status.NULL)
-        refuse(b, is_misaligned(b, workspace, ALIGN), Status.ALIGN)
-
-    def check_arrays(self, b: Builder, sizes: Sizes, arrays: Sequence[Value]) -> None:
+    def check_arrays(self, checks: Checks, sizes: Sizes, arrays: Sequence[Value]) -> None:
         """Inputs are there and aligned, outputs aligned; then indices are in range."""
         inputs = list(zip(self.entry.inputs, arrays, self.abi.ranges, strict=False))
         counts = [sizes(prod(buffer.type.shape)) for buffer, _, _ in inputs]
         for (buffer, pointer, _), count in zip(inputs, counts, strict=True):
-            check_pointer(b, pointer, buffer.type.dtype.itemsize, count)
+            check_pointer(checks, pointer, buffer.type.dtype.itemsize, count)
         for buffer, pointer in zip(self.entry.outputs, arrays[len(inputs) :], strict=True):
-            check_pointer(b, pointer, buffer.type.dtype.itemsize, None)
+            check_pointer(checks, pointer, buffer.type.dtype.itemsize, None)
         for (buffer, pointer, allowed), count in zip(inputs, counts, strict=True):
             if allowed is not None:
-                check_range(b, pointer, buffer.type.dtype.name, count, *allowed, Status.INDEX)
+                check_range(checks, pointer, buffer.type.dtype.name, count, *allowed)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
 
-COPY_BYTES = "copy_bytes"
+COPY_BYTES, COPY_ROWS = "copy_bytes", "copy_rows"
 CHUNK = 64
 
 
@@ -22,23 +22,22 @@ def emit_copy_bytes(module: Module) -> None:
     b.ret()
 
 
-def copy_name(itemsize: int, pack: bool) -> str:
-    """The function that copies matrices of elements of that many bytes to or from panels."""
-    return f"{'pack' if pack else 'unpack'}{itemsize * 8}"
+def emit_copy_rows(module: Module) -> None:
+    """`void copy_rows(ptr packed, ptr logical, i64 rows, i64 row_bytes, i64 panel_bytes, i1 pack)`.
 
-
-def emit_copy_panels(module: Module, itemsize: int, pack: bool) -> None:
-    """`void (un)pack(ptr packed, ptr logical, i64 rows, i64 columns, i64 panel)`; padding is left as it is."""
-    element = f"i{itemsize * 8}"
+    Copies a matrix between panels and row-major form, run by run; padding is left as it is. A row-major array is one
+    row in one panel.
+    """
     parameters = [("ptr noalias", "packed"), ("ptr noalias", "logical")]
-    parameters += [("i64", name) for name in ("rows", "columns", "panel")]
-    b = Builder(module, copy_name(itemsize, pack), parameters)
-    packed, logical, rows, columns, panel = b.arguments
-    with b.loop(b.i64(0), rows) as row, b.loop(b.i64(0), columns) as column:
-        block = b.mul(b.udiv(column.index, panel), b.mul(rows, panel))
-        inner = b.add(b.mul(row.index, panel), b.urem(column.index, panel))
-        there: Value = b.gep(element, packed, b.add(block, inner))
-        here = b.gep(element, logical, b.add(b.mul(row.index, columns), column.index))
-        source, target = (here, there) if pack else (there, here)
-        b.store(b.load(element, source), target)
+    parameters += [("i64", name) for name in ("rows", "row_bytes", "panel_bytes")]
+    b = Builder(module, COPY_ROWS, [*parameters, ("i1", "pack")])
+    packed, logical, rows, row_bytes, panel_bytes, pack = b.arguments
+    with b.loop(b.i64(0), rows) as row:
+        here = b.gep("i8", logical, b.mul(row.index, row_bytes))
+        there = b.gep("i8", packed, b.mul(row.index, panel_bytes))
+        with b.loop(b.i64(0), row_bytes, panel_bytes) as run:
+            outside, inside = b.gep("i8", here, run.index), b.gep("i8", there, b.mul(run.index, rows))
+            count = b.minimum(panel_bytes, b.sub(row_bytes, run.index))
+            target, source = b.select(pack, inside, outside), b.select(pack, outside, inside)
+            b.call(COPY_BYTES, "void", target, source, count)
     b.ret()

@@ -63,8 +63,9 @@ def cpuid(b: Builder, leaf: int) -> dict[str, Value]:
     """The four registers of a leaf, subleaf 0."""
     type_ = "{ i32, i32, i32, i32 }"
     outputs = ",".join(f"={{{r}x}}" for r in REGISTERS)
-    all_ = b.emit(type_, f'call {type_} asm sideeffect "cpuid", "{outputs},{{ax}},{{cx}}"(i32 {word(leaf).name}, i32 0)')
-    return {r: b.emit("i32", f"extractvalue {all_}, {i}") for i, r in enumerate(REGISTERS)}
+    constraints = f"{outputs},{{ax}},{{cx}}"
+    found = b.emit(type_, f'call {type_} asm sideeffect "cpuid", "{constraints}"(i32 {word(leaf).name}, i32 0)')
+    return {r: b.emit("i32", f"extractvalue {found}, {i}") for i, r in enumerate(REGISTERS)}
 
 
 def word(bits: int) -> Value:

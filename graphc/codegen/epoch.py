@@ -14,7 +14,7 @@ from math import prod
 from graphc.codegen.abi import HEAD, EntryEmitter
 from graphc.codegen.address import MEMORY, Sizes
 from graphc.codegen.copy import COPY_BYTES
-from graphc.codegen.guards import check_state, is_misaligned, is_null, refuse, status
+from graphc.codegen.guards import INVALID, Checks, check_state, check_workspace, is_null, status
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.ir.dim import align_up
 from graphc.runtime.signature import ALIGN
@@ -24,6 +24,8 @@ from graphc.schedule.kernel import Buffer
 PERMUTE = "permute"
 ROUNDS = 4
 KEEP_ORDER = -1
+#: The most rows an epoch takes.
+MOST_ROWS = 1 << 48
 TAIL = [("i64", "rows"), ("i64", "batch"), ("i64", "seed"), ("i64", "first"), ("i64", "count")]
 
 
@@ -107,17 +109,21 @@ class EpochEmitter:
         return {**known, str(self.entry.abi.batch): batch}
 
     def workspace_bytes(self, name: str) -> str:
-        """(dimensions besides the batch, rows, batch) -> bytes."""
+        """(dimensions besides the batch, rows, batch) -> bytes; SIZE_MAX where any batch would be refused."""
         b = Builder(self.entry.module, name, [*self.others, ("i64", "rows"), ("i64", "batch")], "i64", linkage="")
         rows, batch = b.arguments[-2:]
-        symbols = self.symbols_at(b, b.maximum(b.minimum(rows, batch), b.i64(0)))
-        sizes = Sizes(b, symbols)
-        values = [symbols[s.name] for s in self.entry.entry.symbols]
-        step = b.call(f"{self.entry.abi.symbol}_workspace_bytes", "i64", *values)
-        _, _, own = self.places(b, sizes)
-        invalid = b.binary("or", b.icmp("eq", step, b.i64(-1)), b.icmp("slt", batch, b.i64(1)))
-        invalid = b.binary("or", invalid, b.icmp("slt", rows, b.i64(1)))
-        b.ret(b.select(invalid, b.i64(-1), b.add(step, own)))
+        one = b.i64(1)
+        full = b.maximum(b.minimum(rows, batch), one)
+        last = b.add(b.urem(b.sub(b.maximum(rows, one), one), full), one)
+        invalid = b.icmp("slt", b.minimum(rows, batch), one)
+        for n in (last, full):
+            symbols = self.symbols_at(b, n)
+            step = b.call(
+                f"{self.entry.abi.symbol}_workspace_bytes", "i64", *(symbols[s.name] for s in self.entry.entry.symbols)
+            )
+            invalid = b.binary("or", invalid, b.icmp("eq", step, b.i64(INVALID)))
+        _, _, own = self.places(b, Sizes(b, symbols))
+        b.ret(b.select(invalid, b.i64(INVALID), b.add(step, own)))
         return name
 
     def epoch(self, name: str) -> str:
@@ -154,27 +160,21 @@ class EpochEmitter:
         self, b: Builder, arrays: tuple[Value, ...], rows: Value, batch: Value, first: Value, count: Value
     ) -> None:
         """Everything that any of the batches would check, before the first one runs."""
-        entry = self.entry
-        check_state(b, b.arguments[0], entry.layout)
+        entry, checks = self.entry, Checks(b)
         for value, least in ((rows, 1), (batch, 1), (first, 0), (count, 0)):
-            refuse(b, b.icmp("slt", value, b.i64(least)), Status.SIZE)
-        refuse(b, b.icmp("sgt", rows, b.i64(1 << 48)), Status.SIZE)
+            checks.refuse(b.icmp("slt", value, b.i64(least)), Status.SIZE)
+        checks.refuse(b.icmp("sgt", rows, b.i64(MOST_ROWS)), Status.SIZE)
+        check_state(checks, b.arguments[0], entry.layout)
         full = b.minimum(batch, rows)
         batches = b.udiv(b.add(rows, b.sub(full, b.i64(1))), full)
-        refuse(b, b.icmp("sgt", first, batches), Status.SIZE)
-        refuse(b, b.icmp("sgt", count, b.sub(batches, first)), Status.SIZE)
-        rest = b.sub(rows, b.mul(b.sub(batches, b.i64(1)), full))
-        for n in (full, rest, rows):
-            sizes = Sizes(b, self.symbols_at(b, n))
-            if n is rows:
-                entry.check_arrays(b, sizes, arrays)
-            else:
-                entry.check_dimensions(b, sizes.symbols)
+        checks.refuse(b.icmp("sgt", first, batches), Status.SIZE)
+        checks.refuse(b.icmp("sgt", count, b.sub(batches, first)), Status.SIZE)
         others = [v for v in b.arguments if v.name.startswith("%s.")]
         need = b.call(f"{entry.abi.symbol}_epoch_workspace_bytes", "i64", *others, rows, batch)
-        refuse(b, b.icmp("ult", b.arguments[2], need), Status.SIZE)
-        refuse(b, is_null(b, b.arguments[1]), Status.NULL)
-        refuse(b, is_misaligned(b, b.arguments[1], ALIGN), Status.ALIGN)
+        check_workspace(checks, b.arguments[1], b.arguments[2], need)
+        checks.settle()
+        entry.check_arrays(checks, Sizes(b, self.symbols_at(b, rows)), arrays)
+        checks.settle()
 
     def batch_pointers(
         self, b: Builder, workspace: Value, arrays: tuple[Value, ...], places: dict[Buffer, Value],

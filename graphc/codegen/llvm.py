@@ -379,7 +379,7 @@ class Builder:
 
     @contextmanager
     def loop(
-        self, start: Value, stop: Value, step: int = 1, carried: Sequence[Value] = (), nonempty: bool = False
+        self, start: Value, stop: Value, step: int | Value = 1, carried: Sequence[Value] = (), nonempty: bool = False
     ) -> Iterator[Loop]:
         """`for index in range(start, stop, step)`, carrying values round.
 
@@ -401,7 +401,7 @@ class Builder:
         phis = [Value(v.type, f"%{head}.c{i}") for i, v in enumerate(carried)]
         loop = Loop(self, index, phis)
         yield loop
-        following = self.emit("i64", f"add nsw {index}, {step}")
+        following = self.emit("i64", f"add nsw {index}, {step if isinstance(step, int) else step.name}")
         latch = self._block
         heads = [f"  {index.name} = phi i64 [ {start.name}, %{before} ], [ {following.name}, %{latch} ]"]
         heads += [

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.codegen.abi import EntryAbi, EntryEmitter
-from graphc.codegen.copy import emit_copy_bytes, emit_copy_panels
+from graphc.codegen.copy import emit_copy_bytes, emit_copy_rows
 from graphc.codegen.entry import KernelLibrary
 from graphc.codegen.epoch import EpochEmitter, emit_permute
 from graphc.codegen.llvm import Module
 from graphc.codegen.state import (
     emit_drawn_state,
+    emit_find,
     emit_image_state,
     emit_init,
     emit_same_text,
@@ -70,9 +71,8 @@ def emit_shared(module: Module, layout: StateLayout, with_epochs: bool) -> None:
     """The functions that others call."""
     emit_copy_bytes(module)
     emit_same_text(module)
-    for itemsize in sorted({s.type.dtype.itemsize for s in layout.slots if s.panel}):
-        for pack in (True, False):
-            emit_copy_panels(module, itemsize, pack)
+    emit_copy_rows(module)
+    emit_find(module, layout)
     if with_epochs:
         emit_permute(module)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from math import prod
 
 from graphc.codegen.address import Sizes
-from graphc.codegen.copy import COPY_BYTES, copy_name
+from graphc.codegen.copy import COPY_BYTES, COPY_ROWS
 from graphc.codegen.cpu import BASELINE, lacks_features
 from graphc.codegen.entry import KernelLibrary, emit_body, emit_places
-from graphc.codegen.guards import check_state, header, is_misaligned, is_null, refuse, status
+from graphc.codegen.guards import NULL, Checks, check_state, header, is_misaligned, is_null, status
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.errors import InternalError
 from graphc.runtime.signature import ALIGN, Signature
@@ -17,6 +18,8 @@ from graphc.runtime.status import Status
 from graphc.runtime.targets import Target
 from graphc.schedule.layout import Slot, StateLayout
 from graphc.schedule.program import EntrySchedule
+
+FIND = "find"
 
 #: The most stack that drawing initial values may take, in bytes.
 STACK_BYTES = 1 << 16
@@ -40,11 +43,13 @@ def emit_init(module: Module, prefix: str, layout: StateLayout, target: Target, 
         features=BASELINE if target.triple.startswith("x86_64") else None,
     )  # fmt: skip
     state, _ = b.arguments
-    refuse(b, is_null(b, state), Status.NULL)
-    refuse(b, is_misaligned(b, state, ALIGN), Status.ALIGN)
+    checks = Checks(b)
+    checks.refuse(is_null(b, state), Status.NULL)
+    checks.refuse(is_misaligned(b, state, ALIGN), Status.ALIGN)
     lacking = lacks_features(b, target)
     if lacking is not None:
-        refuse(b, lacking, Status.CPU)
+        checks.refuse(lacking, Status.CPU)
+    checks.settle()
     b.call(fill, "void", *b.arguments)
     for offset, word in header(layout):
         b.store(b.i64(word), b.gep("i8", state, b.i64(offset)))
@@ -52,7 +57,9 @@ def emit_init(module: Module, prefix: str, layout: StateLayout, target: Target, 
     return name
 
 
-def emit_drawn_state(module: Module, library: KernelLibrary, name: str, entry: EntrySchedule, layout: StateLayout) -> None:
+def emit_drawn_state(
+    module: Module, library: KernelLibrary, name: str, entry: EntrySchedule, layout: StateLayout
+) -> None:
     """`void name(state, seed)`: zeros, then each Variable's initial value, drawn under the seed."""
     body = f"{name}.body"
     emit_body(module, library, body, entry, layout)
@@ -78,40 +85,53 @@ def emit_image_state(module: Module, name: str, image: bytes) -> None:
     b.ret()
 
 
+def emit_find(module: Module, layout: StateLayout) -> None:
+    """`ptr find(ptr name)`: a Variable's row (i64: name, place, rows, row bytes, panel bytes) of the table, or null."""
+    names, rows = b"", []
+    for slot in layout.slots:
+        rows.append((len(names), slot.offset, *extents(slot)))
+        names += slot.name.encode() + b"\0"
+    width = 8 * 5
+    table = module.constant_bytes("variables", b"".join(struct.pack("<5q", *row) for row in rows) or bytes(width))
+    texts = module.constant_bytes("names", names or b"\0", align=1)
+    b = Builder(module, FIND, [("ptr", "name")], "ptr")
+    with b.loop(b.i64(0), b.i64(len(rows) * width), width, carried=[NULL]) as loop:
+        row = b.gep("i8", table, loop.index)
+        same = b.call("same_text", "i1", b.arguments[0], b.gep("i8", texts, b.load("i64", row)))
+        loop.next = [b.select(same, row, loop.carried[0])]
+    b.ret(loop.results[0])
+
+
+def extents(slot: Slot) -> tuple[int, int, int]:
+    """(rows, row bytes, panel bytes) of a Variable as `copy_rows` takes them: row-major, it is one row."""
+    shape, itemsize = [int(s) for s in slot.type.shape], slot.type.dtype.itemsize  # type: ignore[arg-type]
+    if slot.panel:
+        return shape[0], shape[1] * itemsize, slot.panel * itemsize
+    size = prod(shape) * itemsize
+    return 1, size, max(size, 1)
+
+
 def emit_transfer(module: Module, prefix: str, layout: StateLayout, out: bool) -> str:
-    """`P_export` and `P_import`: one Variable by name, between the state and its logical form."""
+    """`P_export` and `P_import`: one Variable by name, between the state and its logical form, whose size is exact."""
     name = f"{prefix}_{'export' if out else 'import'}"
     parameters = [("ptr", "state"), ("ptr", "name"), ("ptr", "image"), ("i64", "bytes")]
     b = Builder(module, name, parameters, "i32", linkage="")
     state, asked, image, size = b.arguments
-    check_state(b, state, layout)
+    checks = Checks(b)
     for pointer in (asked, image):
-        refuse(b, is_null(b, pointer), Status.NULL)
-    for number, slot in enumerate(layout.slots):
-        text = module.constant_bytes(f"name.{number}", slot.name.encode() + b"\0", align=1)
-        here, other = b.fresh("here"), b.fresh("other")
-        b.branch_if(b.call("same_text", "i1", asked, text), here, other)
-        b.label(here)
-        transfer(b, slot, state, image, size, out)
-        b.ret(status(Status.OK))
-        b.label(other)
-    b.ret(status(Status.STATE))
+        checks.refuse(is_null(b, pointer), Status.NULL)
+    check_state(checks, state, layout)
+    checks.settle()
+    row = b.call(FIND, "ptr", asked)
+    checks.refuse(is_null(b, row), Status.STATE)
+    checks.settle()
+    place, rows, row_bytes, panel = (b.load("i64", b.gep("i64", row, b.i64(i))) for i in range(1, 5))
+    checks.refuse(b.icmp("ne", size, b.mul(rows, row_bytes)), Status.SIZE)
+    checks.settle()
+    pack = Value("i1", "false" if out else "true")
+    b.call(COPY_ROWS, "void", b.gep("i8", state, place), image, rows, row_bytes, panel, pack)
+    b.ret(status(Status.OK))
     return name
-
-
-def transfer(b: Builder, slot: Slot, state: Value, image: Value, size: Value, out: bool) -> None:
-    """Copy one Variable; its size must be exact."""
-    itemsize = slot.type.dtype.itemsize
-    logical = prod(int(s) for s in slot.type.shape) * itemsize  # type: ignore[arg-type]
-    refuse(b, b.icmp("ne", size, b.i64(logical)), Status.SIZE)
-    place = b.gep("i8", state, b.i64(slot.offset))
-    if slot.panel:
-        rows, columns = (b.i64(int(s)) for s in slot.type.shape)  # type: ignore[arg-type]
-        refuse(b, is_misaligned(b, image, itemsize), Status.ALIGN)
-        b.call(copy_name(itemsize, pack=not out), "void", place, image, rows, columns, b.i64(slot.panel))
-    else:
-        target, source = (image, place) if out else (place, image)
-        b.call(COPY_BYTES, "void", target, source, b.i64(logical))
 
 
 def emit_same_text(module: Module) -> None:
@@ -148,7 +168,9 @@ def emit_texts(module: Module, prefix: str, signature: Signature) -> list[str]:
     return [f"{prefix}_signature", f"{prefix}_error"]
 
 
-def emit_workspace(module: Module, prefix: str, symbols: Sequence[str], entries: Sequence[tuple[str, Sequence[str]]]) -> str:
+def emit_workspace(
+    module: Module, prefix: str, symbols: Sequence[str], entries: Sequence[tuple[str, Sequence[str]]]
+) -> str:
     """`P_workspace_bytes(all dimensions)`: the most that any entry takes; SIZE_MAX if any refuses."""
     name = f"{prefix}_workspace_bytes"
     b = Builder(module, name, [("i64", f"s.{s}") for s in symbols], "i64", linkage="")

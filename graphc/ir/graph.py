@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from graphc.ir.dim import Symbol, symbols_of
 from graphc.ir.node import Node, Scope
+from graphc.ir.types import TensorType
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Graph:
     def roots(self) -> tuple[Node, ...]:
         """Everything the graph must compute."""
         return self.outputs + tuple(node for _, node in self.updates)
+
+    def interface(self) -> tuple[list[TensorType], list[TensorType]]:
+        """The types of the inputs and of the outputs."""
+        return [n.type for n in self.inputs], [n.type for n in self.outputs]
 
     def nodes(self) -> list[Node]:
         """Every node the roots need, operands before users, in order of creation; inputs always among them."""

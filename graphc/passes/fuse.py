@@ -112,7 +112,8 @@ class Fusion:
         found: list[Edge] = []
         for edge in self.edges[node]:
             if edge.source in self.absorbed or edge.source in self.sunk:
-                found += [e if e.relation == "memory" else e._replace(relation="pull") for e in self.sources(edge.source)]
+                through = self.sources(edge.source)
+                found += [e if e.relation == "memory" else e._replace(relation="pull") for e in through]
             else:
                 found.append(edge)
         return found
@@ -217,7 +218,7 @@ class Fusion:
                     break
 
     def sink(self) -> None:
-        """What takes a few cheap operations on values that are in memory anyway is computed by each reader, not stored."""
+        """What takes a few cheap operations on stored values is computed by each reader rather than stored too."""
         roots = {through_aliases(n) for n in self.graph.roots}
         readers: dict[Node, list[tuple[Draft | None, str]]] = {}
         for node in self.nodes:

@@ -217,9 +217,9 @@ def reads_in_place(group: Group, name: str) -> bool:
     for node in group.nodes:
         for operand in node.inputs:
             in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space
-            if not (in_place and role(operand) is not Role.VIEW):
-                if any(isinstance(n.op, Read) and n.op.variable == name for n in seen_through(operand)):
-                    return False
+            reads = any(isinstance(n.op, Read) and n.op.variable == name for n in seen_through(operand))
+            if reads and not (in_place and role(operand) is not Role.VIEW):
+                return False
     return True
 
 
