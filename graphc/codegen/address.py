@@ -61,12 +61,18 @@ class Addresses:
 
     @contextmanager
     def scope(self, accesses: Iterable[tuple[Buffer, Index]]) -> Iterator[None]:
-        """A loop body. What is known of the accesses' addresses before it is computed before it."""
+        """A loop body. What is known of the accesses' addresses before it is computed before it.
+
+        Positions that the body defines end with it: it may be written again, for the rest of an axis.
+        """
         for buffer, index in accesses:
             self.partial(buffer, index)
+        before = set(self.axes)
         self._scopes.append({})
         yield
         self._scopes.pop()
+        for term in [t for t in self.axes if t not in before]:
+            self.forget(term)
 
     def define(self, term: Axis | int, value: Value) -> None:
         """Give an axis (or a position) its value for the code that follows."""
@@ -74,7 +80,7 @@ class Addresses:
         self.axes[term] = value
 
     def forget(self, term: Axis | int) -> None:
-        """The axis' loop has ended."""
+        """The loop of the axis (or around the position) has ended."""
         del self.axes[term]
 
     def partial(self, buffer: Buffer, index: Index) -> tuple[Value, tuple[Term, ...]]:

@@ -81,8 +81,9 @@ def emit_position(k: Emission, statement: Position) -> None:
     e = Lanes(k.b, "i64", lanes, k.target)
     clamped = []
     for chunk in lane.chunks:
-        wide = Lanes(k.b, lane.dtype, lanes, k.target).cast(chunk, "i64")
-        low = e.max(wide, e.constant(0))
+        given = Lanes(k.b, lane.dtype, lanes, k.target)
+        signed = given.min(chunk, given.constant(2**63 - 1)) if lane.dtype == "u64" else chunk
+        low = e.max(given.cast(signed, "i64"), e.constant(0))
         clamped.append(e.min(low, k.b.splat(limit, lanes)))
     k.values[statement.result] = Lane("i64", tuple(clamped), lane.uniform)
     if lane.uniform:
