@@ -325,6 +325,23 @@ def test_grad_tells_equal_arguments_apart() -> None:
     )
 
 
+def test_grad_of_a_function_that_assigns() -> None:
+    program = gr.Program("p")
+    w = gr.Variable(np.zeros((2, 3), np.float32), name="w")
+
+    def loss(x: Any) -> Any:
+        w.assign(x * 2)
+        return gr.sum(w * w)
+
+    @program.entry
+    def f(x: gr.f32[2, 3]) -> Any:
+        return gr.grad(loss)(x)
+
+    step = gr.interpret(f)
+    np.testing.assert_allclose(step(A), 8 * A)
+    np.testing.assert_allclose(step.state["w"], 2 * A)
+
+
 def test_value_and_grad_with_more_results() -> None:
     (value, extra), slope = run(gr.value_and_grad(lambda x: (gr.sum(x * x), {"x": x}), has_aux=True), A)
     assert value == pytest.approx(np.sum(A * A))
