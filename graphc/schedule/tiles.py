@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from math import lcm
 from typing import Literal, NamedTuple, Protocol, TypeVar
@@ -28,12 +29,15 @@ ALIGN = 64
 #: Instructions of epilogue code in a kernel above which a loop over rows runs it.
 LONG_EPILOGUE = 400
 
-#: Instructions of a kernel that weigh as much as twice the time: some quarter of a second of compiling.
-COSTLY_CODE = 10_000
+#: Modelled times so close together are equal; the tile with less code is taken.
+SLACK = 0.01
 
-#: Rows of a tile at most: for one vector of columns, eight keep all FMA pipes busy. Where B is transposed on the way,
-#: somewhat less, which lets the shuffles of the next panel in between (measured: 3% at 16 x 16 x 16).
-TALLEST, TALLEST_TRANSPOSED = 8, 6
+#: Rows of a tile at most: with one vector of columns, eight keep all FMA pipes busy. Where B is transposed on the way,
+#: less, and least with one vector, which lets the shuffles of packing in between (measured: 3% at 16 x 16 x 16).
+TALLEST, TALLEST_TRANSPOSED, TALLEST_TRANSPOSED_VECTOR = 8, 6, 4
+
+#: Heights of main tiles: those that batches are multiples of, and what fits sixteen registers best.
+HEIGHTS = (1, 2, 4, 6, 8)
 
 #: FMAs of a tile up to which the loop over k is written out.
 UNROLLED = 32
@@ -57,8 +61,8 @@ BLOCK_BYTES = 1024
 #: result after four cycles, and a little more for what schedulers do not get perfect.
 FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4.25
 
-#: The share of the loads' time that the FMAs do not hide, since some loads miss in L1.
-LOAD_PRICE = 0.2
+#: The share of the loads' time that the FMAs do not hide: few miss in L1, unless A is transposed and deep.
+LOAD_PRICE, STRIDED_LOAD_PRICE = 0.05, 0.3
 
 
 class Size(Protocol):
@@ -194,15 +198,18 @@ def plan_matmul(
     while lanes > 1 and n is not None and lanes // 2 >= n and not swapped:
         lanes //= 2
     transposing = b in ("transposed", "panel_transposed")
-    problem = Problem(rows, m is None, -(-cols // lanes), depth, epilogue_cost)
-    height, width = best_tile(target, problem, TALLEST_TRANSPOSED if transposing else TALLEST)
+    whole = panel // lanes if b == "panel" else 1
+    price = STRIDED_LOAD_PRICE if left == "transposed" and depth * LINE_BYTES >= L1_BYTES // 2 else LOAD_PRICE
+    problem = Problem(rows, m is None, -(-cols // lanes), depth, epilogue_cost, whole, price)
+    tallest = TALLEST_TRANSPOSED if problem.vectors > 1 else TALLEST_TRANSPOSED_VECTOR
+    height, width = best_tile(target, problem, tallest if transposing else TALLEST)
     pack = transposing or (b == "row" and strided(cols, itemsize) and rows >= 32)
     unroll = k if k is not None and 1 <= k * height * width <= UNROLLED else 1
     plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped, unroll=unroll)
     plan = replace(plan, block_depth=block_depth(plan, left, depth, panel))
     if plan.block_depth or swapped:
         return replace(plan, block_rows=block_rows(plan, m), group=group(plan, n))
-    if problem.epilogue_code((height, width)) > LONG_EPILOGUE:
+    if problem.long((height, width)):
         return replace(plan, block_rows=epilogue_rows(plan, m))
     return plan
 
@@ -268,15 +275,22 @@ class Problem(NamedTuple):
     vectors: int
     depth: int
     epilogue: int
+    #: Vectors that a tile's width must divide or be a multiple of: those of a panel of B, if it lies in panels.
+    panel: int
+    #: The share of the loads' time that counts.
+    price: float
 
-    def heights(self, most: int) -> dict[int, int]:
-        """The heights that code is emitted for, and how many tiles have each."""
+    def heights(self, most: int) -> Counter[int]:
+        """The heights that code is emitted for, and how many tiles have each; with M symbolic, in several batches."""
         if not self.symbolic:
-            return {run.extent: run.tiles for run in balanced(self.rows, most)}
-        counts, left = {most: self.rows // most}, self.rows % most
-        for height in halvings(most):
-            counts[height] = int(left >= height)
-            left -= height * counts[height]
+            return Counter({run.extent: run.tiles for run in balanced(self.rows, most)})
+        counts: Counter[int] = Counter()
+        for rows in (self.rows, 2 * self.rows, 4 * self.rows):
+            counts[most] += rows // most
+            left = rows % most
+            for height in halvings(most):
+                counts[height] += int(left >= height)
+                left -= height * int(left >= height)
         return counts
 
     def widths(self, most: int) -> dict[int, int]:
@@ -286,7 +300,7 @@ class Problem(NamedTuple):
     def cycles(self, tile: tuple[int, int]) -> float:
         """Modelled time of all tiles: the inner loops, and some cycles a tile for its start and its epilogue."""
         return sum(
-            down * across * (self.depth * step_cycles(height, width) + 8 + height * width)
+            down * across * (self.depth * step_cycles(height, width, self.price) + 4 + height * width / 2)
             for height, down in self.heights(tile[0]).items()
             for width, across in self.widths(tile[1]).items()
         )
@@ -295,27 +309,30 @@ class Problem(NamedTuple):
         """Accumulators of all variants of the tile together."""
         return sum(self.heights(tile[0])) * sum(self.widths(tile[1]))
 
-    def epilogue_code(self, tile: tuple[int, int]) -> int:
-        """Instructions of the epilogue, if it stands behind every tile."""
-        return self.epilogue * self.area(tile)
+    def long(self, tile: tuple[int, int]) -> bool:
+        """Whether the epilogue behind every accumulator would be too much code."""
+        return self.epilogue * self.area(tile) > LONG_EPILOGUE
 
     def code(self, tile: tuple[int, int]) -> int:
-        """Instructions of the kernel, about: a load and an FMA an accumulator, and the epilogue."""
-        return 2 * self.area(tile) + min(self.epilogue_code(tile), LONG_EPILOGUE)
+        """Instructions of the kernel, about: three an accumulator, and the epilogues or the buffer."""
+        area = self.area(tile)
+        return area * 6 + self.epilogue * sum(self.widths(tile[1])) if self.long(tile) else area * (3 + self.epilogue)
 
 
 def best_tile(target: Target, problem: Problem, tallest: int) -> tuple[int, int]:
-    """(height, width) of the register tile with the lowest modelled time, long code counting a little against it."""
-    candidates = [
-        (height, width)
+    """(height, width) of the register tile that takes the least code among those of about the lowest modelled time."""
+    times = {
+        (height, width): problem.cycles((height, width))
         for width in range(1, min(4, max(problem.vectors, 1)) + 1)
-        for height in range(1, min(tallest, max(problem.rows, 1)) + 1)
+        for height in {min(height, max(problem.rows, 1)) for height in HEIGHTS if height <= tallest}
         if height * width + width + 1 < target.vector_registers
-    ]
-    return min(candidates, key=lambda t: (problem.cycles(t) * (1 + problem.code(t) / COSTLY_CODE), t[0] * t[1]))
+        and (problem.panel % width == 0 or width % problem.panel == 0)
+    }
+    enough = min(times.values()) * (1 + SLACK)
+    return min((tile for tile, time in times.items() if time <= enough), key=problem.code)
 
 
-def step_cycles(height: int, width: int) -> float:
+def step_cycles(height: int, width: int, price: float = LOAD_PRICE) -> float:
     """Cycles of one step of k on a tile: bound by FMAs, by loads, or by the FMA's latency; few loads are better."""
     loads = (height + width) / LOAD_RATE
-    return max(height * width / FMA_RATE, loads, FMA_LATENCY) + LOAD_PRICE * loads
+    return max(height * width / FMA_RATE, loads, FMA_LATENCY) + price * loads
