@@ -61,7 +61,7 @@ _NAMES = {
         "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "matrix_transpose",
         "max", "maximum", "mean", "meshgrid", "min", "minimum", "moveaxis", "multiply", "negative", "not_equal",
         "one_hot", "ones", "ones_like", "outer", "permute_dims", "positive", "pow", "prod", "reciprocal", "remainder",
-        "reshape", "round", "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stack", "std",
+        "reshape", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "squeeze", "stack", "std",
         "stop_gradient", "subtract", "sum", "take", "take_along_axis", "tan", "tanh", "tensordot", "trunc", "var",
         "vecdot", "where", "zeros", "zeros_like",
     ),

@@ -193,6 +193,20 @@ def test_gradients_flow_through_dropout_with_the_same_mask() -> None:
     np.testing.assert_array_equal(slope, np.where(y == 0, 0, 2).astype(np.float32))
 
 
+def test_the_pure_form_of_a_network() -> None:
+    net = nn.Sequential(nn.Dense(3, activation="tanh"), nn.Dense(1))
+    net.build(gr.f32["N", 4])
+    params = net.init(seed=3)
+    assert list(params) == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]
+    hidden = np.tanh(X @ params["dense/kernel"])
+    run = gr.interpret(lambda params, x: net.apply(params, x))
+    np.testing.assert_allclose(run(params, X), hidden @ params["dense_1/kernel"], rtol=1e-5)
+    slopes = gr.interpret(gr.grad(lambda params, x: gr.sum(net.apply(params, x))))(params, X)
+    np.testing.assert_allclose(slopes["dense_1/kernel"][:, 0], hidden.sum(0), rtol=1e-5)
+    with pytest.raises(errors.ArgumentError, match=r"missing: .'dense/bias'., unknown: .'other'."):
+        run({"other" if k == "dense/bias" else k: v for k, v in params.items()}, X)
+
+
 def test_flatten_and_activation_layers() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Activation("relu"), nn.Activation(nn.softplus))
     images = np.random.default_rng(0).standard_normal((2, 3, 2, 1)).astype(np.float32)

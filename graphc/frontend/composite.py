@@ -23,6 +23,7 @@ def composite(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **options)
         before = recording.path
         recording.path = f"{before}/{name}" if before else name
+        recording.composites.add(recording.path)
         try:
             return function(*args, **options)
         finally:

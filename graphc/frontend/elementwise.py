@@ -237,6 +237,11 @@ def tanh(x: TensorLike) -> Tensor:
     return floating(ops.Tanh(), x)
 
 
+def sigmoid(x: TensorLike) -> Tensor:
+    """1 / (1 + e⁻ˣ)."""
+    return floating(ops.Sigmoid(), x)
+
+
 def erf(x: TensorLike) -> Tensor:
     """The error function."""
     return floating(ops.Erf(), x)

@@ -24,6 +24,8 @@ from graphc.ir.types import DType, TensorType, f32, f64, i64, u32
 from graphc.ops.size import SizeOf
 from graphc.sites import user_site
 
+__all__ = ["Key", "bernoulli", "fold_in", "key", "normal", "randint", "split", "truncated_normal", "uniform"]
+
 #: Marks the streams that make keys, so that they share no block with streams that make numbers.
 FOLDING = 0x8000_0000
 

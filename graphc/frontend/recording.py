@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from graphc.errors import DTypeError, Operand, ShapeError, Site, TraceError
 from graphc.frontend.names import Names
@@ -18,6 +18,9 @@ from graphc.sites import user_site
 if TYPE_CHECKING:
     from graphc.frontend.values import Values
     from graphc.frontend.variable import Variable
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Recording:
         self.undecided: dict[Node, tuple[str, Site | None]] = {}
         self.path = ""  # of the layer or composite function that operations belong to
         self.module_path = ""  # of the layer that is being called
+        self.composites: set[str] = set()  # the paths that end in a composite function
         self.calls: list[object] = []  # the layers that are being called, the innermost last
         self.training: bool | None = None
         self.random_sites = 0
@@ -86,6 +90,20 @@ class Recording:
             yield
         finally:
             self.training = before
+
+    @contextmanager
+    def replacing(self, values: Mapping[Variable, Node]) -> Iterator[None]:
+        """Inside, Variables have these values; what is assigned to them there is dropped."""
+        before = dict(self.values), dict(self.history), dict(self.assigned)
+        for variable, value in values.items():
+            self.values[variable] = value
+            self.history[variable] = [value]
+        try:
+            yield
+        finally:
+            restore(self.values, before[0], values)
+            restore(self.history, before[1], values)
+            restore(self.assigned, before[2], values)
 
     def node(self, op: Op, *operands: Node) -> Node:
         """An op applied to nodes, at the user's line; errors of the type rule name operands and lines."""
@@ -171,6 +189,14 @@ class Recording:
                 site=user_site(),
                 help="use one gr.dim object for it",
             )
+
+
+def restore(table: dict[K, V], before: Mapping[K, V], keys: Iterable[K]) -> None:
+    """Give some keys of a table what they had before."""
+    for key in keys:
+        table.pop(key, None)
+        if key in before:
+            table[key] = before[key]
 
 
 def current(action: Op | str = "an operation on symbolic tensors") -> Recording:

@@ -65,15 +65,12 @@ class Tensor:
         return api.matrix_transpose(self)
 
     def __repr__(self) -> str:
-        node = self.node
         recording = Recording.active.get()
-        path = recording.paths.get(node, "") if recording is not None else ""
-        name = node.op.name if isinstance(node.op, Input) else node.op.mnemonic()
-        name = node.op.variable if isinstance(node.op, Read) else f"{path}/{name}" if path else name
-        site = node.scope.site_of(node)
+        site = self.node.scope.site_of(self.node)
         place = f" {site._replace(text='')}" if site else ""
-        value = f"\n{recording.known.of(node)}" if recording is not None and recording.known is not None else ""
-        return f"{self.dtype}[{', '.join(str(s) for s in self.type.shape)}] {name}{place}{value}"
+        value = f"\n{recording.known.of(self.node)}" if recording is not None and recording.known is not None else ""
+        shape = ", ".join(str(s) for s in self.type.shape)
+        return f"{self.dtype}[{shape}] {label(self.node, recording)}{place}{value}"
 
     # Arithmetic.
 
@@ -297,6 +294,18 @@ class Tensor:
     def _no_value(self, what: str, help: str) -> TraceError:
         """The error of asking for what only exists at run time."""
         return TraceError(f"a symbolic tensor has no {what} while tracing: {self!r}", site=user_site(), help=help)
+
+
+def label(node: Node, recording: Recording | None) -> str:
+    """What a node is called: an argument's or Variable's name, or the op or composite function below its layer."""
+    if isinstance(node.op, Input):
+        return node.op.name
+    if isinstance(node.op, Read):
+        return node.op.variable
+    path = recording.paths.get(node, "") if recording is not None else ""
+    if recording is not None and path in recording.composites:
+        return path
+    return f"{path}/{node.op.mnemonic()}" if path else node.op.mnemonic()
 
 
 Scalar: TypeAlias = bool | int | float | np.generic | SymbolicSize

@@ -39,6 +39,14 @@ def gradients(y: Tensor, xs: Any) -> Any:
     return unflatten(tree, [Tensor(node) for node in found])
 
 
+def trainable_in(y: Tensor) -> list[Variable]:
+    """The trainable float Variables that a tensor depends on, in order of first use in the entry."""
+    recording = current()
+    nodes = set(reachable([y.node]))
+    candidates = [v for v in recording.values if v.trainable and v.dtype.is_float]
+    return [v for v in candidates if recording.value_in(v, nodes) in nodes]
+
+
 def expect_differentiable(output: Tensor, targets: Sequence[Tensor]) -> None:
     """Raise `GradientError` unless y is a float scalar and every x a float."""
     if not output.dtype.is_float:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-from graphc import ops
 from graphc.frontend import api
 from graphc.frontend.composite import composite
-from graphc.frontend.elementwise import floating
 from graphc.frontend.indexing import one_hot
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Axis, Tensor, TensorLike
@@ -17,7 +15,7 @@ __all__ = [
     "relu", "relu6", "rsqrt", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh",
 ]  # fmt: skip
 
-rsqrt = api.rsqrt
+rsqrt, sigmoid, tanh = api.rsqrt, api.sigmoid, api.tanh
 
 
 @composite
@@ -60,12 +58,6 @@ def selu(x: TensorLike) -> Tensor:
 
 
 @composite
-def sigmoid(x: TensorLike) -> Tensor:
-    """1 / (1 + e⁻ˣ)."""
-    return floating(ops.Sigmoid(), x)
-
-
-@composite
 def hard_sigmoid(x: TensorLike) -> Tensor:
     """x / 6 + ½ between 0 and 1."""
     return api.clip(as_float(x) * (1.0 / 6.0) + 0.5, 0.0, 1.0)
@@ -75,12 +67,6 @@ def hard_sigmoid(x: TensorLike) -> Tensor:
 def log_sigmoid(x: TensorLike) -> Tensor:
     """ln sigmoid(x), without overflow."""
     return -softplus(-as_float(x))
-
-
-@composite
-def tanh(x: TensorLike) -> Tensor:
-    """tanh x."""
-    return api.tanh(x)
 
 
 @composite

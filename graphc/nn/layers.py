@@ -8,13 +8,12 @@ from typing import Any, ClassVar, TypeAlias
 from graphc import init
 from graphc.errors import ArgumentError
 from graphc.frontend import api, random
+from graphc.frontend.modes import undecided
 from graphc.frontend.promotion import as_tensor
-from graphc.frontend.recording import current
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.nn import functional
 from graphc.nn.module import Module
-from graphc.ops import Cast
 from graphc.sites import user_site
 
 ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
@@ -102,15 +101,7 @@ class Dropout(Module):
         if training:
             keep = random.bernoulli(1.0 - self.rate, tensor.type.shape)
             return api.where(keep, tensor * (1.0 / (1.0 - self.rate)), 0)
-        return tensor if training is False else undecided(self, tensor)
-
-
-def undecided(layer: Module, x: Tensor) -> Tensor:
-    """x as a value of its own, which remembers that nobody chose the mode of a layer it went through."""
-    recording = current()
-    node = recording.node(Cast(x.dtype), x.node)
-    recording.undecided[node] = type(layer).__name__, user_site()
-    return Tensor(node)
+        return tensor if training is False else undecided(type(self).__name__, tensor)
 
 
 class Sequential(Module):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, ClassVar
 
 from graphc.errors import Operand, Site, TraceError
-from graphc.frontend.names import Names
-from graphc.frontend.random import counter
-from graphc.frontend.recording import Recording, current
-from graphc.frontend.tensor import Tensor
+from graphc.frontend.promotion import as_tensor
+from graphc.frontend.pure import initial_values, names_in, with_values
+from graphc.frontend.recording import current
+from graphc.frontend.tensor import TensorLike
 from graphc.frontend.variable import Variable
-from graphc.ir.node import Input
+from graphc.ir.node import Array
 from graphc.ir.types import TensorType
 from graphc.sites import user_site
 
@@ -49,9 +49,13 @@ class Module:
         if "build" in cls.__dict__:
             cls.build = built(cls.__dict__["build"])  # type: ignore[method-assign]
 
+    #: Defined by each layer, with arguments of its own; `training=` is understood by every one.
+    __call__: Callable[..., Any]
+
     stem: str
     site: Site | None
     built: bool
+    input_types: tuple[TensorType, ...]
 
     def build(self, *inputs: Any) -> None:
         """Of a layer: create its Variables for inputs like these. For users: create those of a whole network.
@@ -60,10 +64,7 @@ class Module:
         before the first trace.
         """
         if is_types(inputs):
-            build_network(self, inputs)
-
-    def __call__(self, x: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} defines no __call__")
+            names_in(self, inputs)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)
@@ -74,6 +75,17 @@ class Module:
         for name, part in named_parts(attribute, value):
             if isinstance(part, Variable) and not part.owners:
                 part.owners, part.stem = (self,), name
+
+    def init(self, seed: int = 0) -> dict[str, Array]:
+        """The initial values of its Variables for a seed, by name: what `apply` takes. The network must be built."""
+        self.variables()
+        return initial_values(names_in(self, self.input_types), seed)
+
+    def apply(self, params: Mapping[str, TensorLike], *inputs: Any, training: bool | None = None) -> Any:
+        """The network as a pure function of its parameters, by name; in a trace."""
+        self.variables()
+        names = names_in(self, self.input_types)
+        return with_values(names, params, lambda: self(*inputs, training=training))
 
     def parts(self) -> Iterator[Module | Variable]:
         """The layers and Variables in its attributes, in order, each once."""
@@ -129,6 +141,7 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
             if not self.built:
                 self.build(*args)
                 self.built = True
+                self.input_types = tuple(as_tensor(x).type for x in args)
                 for attribute, value in vars(self).items():
                     self._adopt(attribute, value)
             if wants_mode:
@@ -144,7 +157,7 @@ def built(build: Callable[..., None]) -> Callable[..., None]:
     @wraps(build)
     def wrapper(self: Module, *inputs: Any) -> None:
         if is_types(inputs):
-            build_network(self, inputs)
+            names_in(self, inputs)
         else:
             build(self, *inputs)
 
@@ -154,13 +167,6 @@ def built(build: Callable[..., None]) -> Callable[..., None]:
 def is_types(inputs: Sequence[Any]) -> bool:
     """Whether inputs are types that stand for tensors."""
     return bool(inputs) and all(isinstance(x, TensorType) for x in inputs)
-
-
-def build_network(module: Module, types: Sequence[TensorType]) -> None:
-    """Create a network's Variables without an entry, by calling it once on symbolic inputs."""
-    recording = Recording(Names(), counter())
-    with recording.running():
-        module(*[Tensor(recording.leaf(Input(f"x{i}"), type_)) for i, type_ in enumerate(types)])
 
 
 def named_parts(name: str, value: Any) -> Iterator[tuple[str, Module | Variable]]:

@@ -11,9 +11,8 @@ from graphc.errors import ArgumentError, Operand, TraceError
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.transforms import gradients
+from graphc.frontend.transforms import gradients, trainable_in
 from graphc.frontend.variable import Variable
-from graphc.ir.graph import reachable
 from graphc.ir.types import DType
 from graphc.sites import user_site
 
@@ -55,7 +54,7 @@ class Optimizer:
         self, loss: Tensor, params: Sequence[Variable] | None = None
     ) -> list[tuple[Tensor, Variable]]:
         """(gradient, Variable) for every trainable Variable that a loss depends on, or those given."""
-        chosen = trainable(loss) if params is None else list(params)
+        chosen = trainable_in(loss) if params is None else list(params)
         if not chosen:
             raise ArgumentError(
                 "there is nothing to minimise over: the loss depends on no trainable Variable",
@@ -132,11 +131,3 @@ class Optimizer:
         new = self.step(old, gradient, cast(rate, old.dtype), *(as_tensor(s) for s in slots))
         for variable, value in zip((parameter, *slots), new, strict=True):
             variable.assign(value)
-
-
-def trainable(loss: Tensor) -> list[Variable]:
-    """The trainable float Variables that a loss depends on, in order of first use in the entry."""
-    recording = current()
-    needed = set(reachable([loss.node]))
-    candidates = [v for v in recording.values if v.trainable and v.dtype.is_float]
-    return [v for v in candidates if recording.value_in(v, needed) in needed]

@@ -1,0 +1,67 @@
+"""Functions that read Variables, as pure functions of their values; and networks called without an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.frontend.names import Names
+from graphc.frontend.promotion import as_tensor
+from graphc.frontend.random import counter
+from graphc.frontend.recording import Recording, current, describe
+from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.frontend.trace import trace_init, variable_infos
+from graphc.frontend.variable import Variable
+from graphc.ir.node import Array, Input
+from graphc.ir.types import TensorType
+from graphc.sites import user_site
+
+
+def names_in(function: Callable[..., Any], types: Sequence[TensorType]) -> Names:
+    """The names of the Variables that a function uses when it is called on tensors of some types, traced on its own."""
+    recording = Recording(Names(), counter())
+    with recording.running():
+        function(*[Tensor(recording.leaf(Input(f"x{i}"), type_)) for i, type_ in enumerate(types)])
+    return recording.names
+
+
+def initial_values(names: Names, seed: int) -> dict[str, Array]:
+    """The Variables' initial values for a seed, by name; the random counter is no part of them."""
+    from graphc.ir.interp import evaluate  # not needed to compile, which starts faster without it
+
+    infos = [v for v in variable_infos(names) if v.name != "graphc/random"]
+    return evaluate(trace_init(infos), [np.asarray(seed, np.int64)], {}).updates
+
+
+def with_values(names: Names, values: Mapping[str, TensorLike], function: Callable[[], Any]) -> Any:
+    """What a function gives when its Variables have these values (by name), in the trace in progress.
+
+    What it assigns to them is dropped. Raises `ArgumentError` where names are missing or unknown.
+    """
+    recording = current()
+    variables = {name: v for v, name in names.variables.items() if name != "graphc/random"}
+    if set(values) != set(variables):
+        raise ArgumentError(
+            "the parameters are not those of the network",
+            site=user_site(),
+            help=f"missing: {sorted(set(variables) - set(values))}, unknown: {sorted(set(values) - set(variables))}",
+        )
+    replaced = {variables[name]: fitting(variables[name], name, value) for name, value in values.items()}
+    with recording.replacing({v: t.node for v, t in replaced.items()}):
+        return function()
+
+
+def fitting(variable: Variable, name: str, value: TensorLike) -> Tensor:
+    """A value as a tensor of a Variable's type. Raises where it has another."""
+    tensor = as_tensor(value)
+    if tensor.type == variable.type:
+        return tensor
+    kind = DTypeError if tensor.dtype != variable.dtype else ShapeError
+    raise kind(
+        f"the parameter {name} is {variable.type}, the value is {tensor.type}",
+        operands=[describe("value", tensor.node)],
+        site=user_site(),
+    )
