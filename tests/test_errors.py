@@ -301,6 +301,12 @@ def test_differentiating_through_an_undecided_dropout() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [[[1], [2, 3]], ["a"], [None]])
+def test_values_that_are_no_arrays(value: Any) -> None:
+    with pytest.raises(errors.DTypeError, match="list is not a rectangular array of numbers"):
+        gr.Variable(value)
+
+
 def test_mixed_traces() -> None:
     kept: list[Any] = []
     traced(lambda x: kept.append(x), x=gr.f32[3])()

@@ -11,7 +11,7 @@ from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.names import Names
 from graphc.frontend.recording import Recording
 from graphc.frontend.signature import annotated, name_of, site_of
-from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.structure import flatten
 from graphc.frontend.trace import TracedProgram, trace_function
 from graphc.runtime.tree import unflatten
 
@@ -26,32 +26,34 @@ class Jitted:
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
         self.function, self._options = function, options
         self._types = annotated(function)
-        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._compiled: dict[object, Callable[..., Any]] = {}
         update_wrapper(self, function)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if Recording.active.get() is not None:
             return self.function(*args, **options)
         arguments = matched(self.function, args, options)
+        if self._types is not None:
+            return self._compiled_for(None, self._types)(**arguments)
         leaves, tree = flatten(arguments)
         arrays = [to_array(leaf) for leaf in leaves]
-        types = self._types or map_leaves(type_of, unflatten(tree, arrays))
-        key = None if self._types else (str(tree), tuple(type_of(a) for a in arrays))
+        types = [type_of(a) for a in arrays]
+        return self._compiled_for((str(tree), tuple(types)), unflatten(tree, types))(*arrays)
+
+    def _compiled_for(self, key: object, types: dict[str, Any]) -> Callable[..., Any]:
+        """The code for some argument types."""
         if key not in self._compiled:
-            self._compiled[key] = self._compile(types)
-        return self._compiled[key](*arrays)
+            from graphc.compile import compile_program
+
+            traced = self.trace(types)
+            self._compiled[key] = getattr(compile_program(traced, **self._options), traced.name)
+        return self._compiled[key]
 
     def trace(self, types: dict[str, Any]) -> TracedProgram:
         """The function as a Program of one entry without state."""
         name = identifier(name_of(self.function))
         entry = trace_function(call_by_name(self.function), types, name, Names(), None, site_of(self.function))
         return TracedProgram(name, (entry,), ())
-
-    def _compile(self, types: dict[str, Any]) -> Callable[..., Any]:
-        from graphc.compile import compile_program
-
-        traced = self.trace(types)
-        return getattr(compile_program(traced, **self._options), traced.name)  # type: ignore[no-any-return]
 
 
 def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:

@@ -144,15 +144,24 @@ def array_of(value: object) -> Array:
             raise UnsupportedError(
                 "a list of tensors is not a tensor", site=user_site(), help="join them with gr.stack or gr.concat"
             )
-        array = np.asarray(value)
+        array = rectangular(value)
         defaults = {"f": f32, "i": i32, "b": bool_}
         if array.dtype.kind in defaults and not any(isinstance(v, (np.ndarray, np.generic)) for v in value):
             return array.astype(defaults[array.dtype.kind].numpy)
     elif hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
-        array = np.asarray(value)
+        array = rectangular(value)
     else:
         raise DTypeError(f"{type(value).__name__} is not a tensor: {value!r}", site=user_site())
-    if array.dtype.kind == "O":
+    return array
+
+
+def rectangular(value: object) -> Array:
+    """NumPy's array of a value. Raises `DTypeError` where it is ragged or holds other things than numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiubc":
         raise DTypeError(f"{type(value).__name__} is not a rectangular array of numbers", site=user_site())
     return array
 

@@ -235,7 +235,7 @@ def describe(role: str, node: Node) -> Operand:
 def name_of(node: Node, site: Site | None) -> str | None:
     """What the user calls a node: its argument's or Variable's name, or the target of its line's assignment."""
     match node.op:
-        case Input(name=name) | Read(variable=name):
+        case Input(name=name) | Read(variable=name) if not name.startswith("#"):
             return name
         case Constant():
             return None
