@@ -22,7 +22,7 @@ from graphc.ir.interp import Evaluation
 from graphc.ir.node import Array, Read
 from graphc.ir.types import TensorType
 from graphc.runtime.targets import Target, native
-from graphc.schedule.layout import StateLayout, lay_out
+from graphc.schedule.layout import StateLayout, lay_out, panels_for
 from graphc.schedule.program import EntrySchedule, schedule_entry
 
 COUNTER = itertools.count()
@@ -31,9 +31,14 @@ COUNTER = itertools.count()
 class CompiledGraph:
     """One graph as machine code in this process."""
 
-    def __init__(self, graph: Graph, state: Mapping[str, TensorType], target: Target | None = None, panel: int = 0):
+    def __init__(
+        self, graph: Graph, state: Mapping[str, TensorType], target: Target | None = None,
+        panels: Mapping[str, int] | None = None,
+    ):  # fmt: skip
+        """`panels` says which Variables are packed, how wide; by default as the compiler chooses."""
         self.graph, self.target = graph, target or native()
-        panels = {n: panel for n, t in state.items() if panel and t.rank == 2}
+        if panels is None:
+            panels = panels_for([graph], {})
         self.layout: StateLayout = lay_out([(n, t, True) for n, t in state.items()], panels)
         self.entry: EntrySchedule = schedule_entry(graph, self.layout.buffers, self.target)
         self.text = self.emit()

@@ -67,7 +67,8 @@ def has_lanes(k: Emission, access: Access) -> bool:
 def is_contiguous(k: Emission, access: Access) -> bool:
     """Whether neighbouring lanes are neighbours in memory."""
     if access.buffer.panel:
-        return access.index[1].terms == ((k.vectors.axis, 1),) and access.index[1].offset == 0
+        row, column = access.index
+        return k.lane_term(row) is None and column == Index.of(k.vectors.axis)
     linear = access.linear()
     return linear.coefficient(k.vectors.axis) == 1 and all(
         k.values[t].uniform for t, _ in linear.terms if isinstance(t, int)
@@ -109,11 +110,20 @@ def panel_element(k: Emission, rows: int, panel: int, row: Index, column: Index,
     return b.add(b.add(b.mul(b.sub(c, inner), b.i64(rows)), r), inner)
 
 
+def panel_lanes(k: Emission, access: Access, chunk: int) -> Value:
+    """`panel_element`, lane by lane; the width of panels is a power of two."""
+    b, lanes, panel = k.b, k.vectors.lanes, access.buffer.panel
+    rows = access.buffer.type.shape[0]
+    assert isinstance(rows, int)
+    row, column = (k.vector_index(index, chunk) for index in access.index)
+    inner = b.binary("and", column, b.splat(b.i64(panel - 1), lanes))
+    start = b.binary("mul", b.binary("sub", column, inner), b.splat(b.i64(rows), lanes))
+    return b.binary("add", start, b.binary("add", b.binary("mul", row, b.splat(b.i64(panel), lanes)), inner))
+
+
 def lane_pointers(k: Emission, access: Access, chunk: int) -> Value:
     """One address a lane."""
-    if access.buffer.panel:
-        raise InternalError("lanes across a packed matrix")
-    index = k.vector_index(access.linear(), chunk)
+    index = k.vector_index(access.linear(), chunk) if not access.buffer.panel else panel_lanes(k, access, chunk)
     element = MEMORY[access.buffer.type.dtype.name]
     base = k.addresses.pointers[access.buffer]
     return k.b.emit(vector_type("ptr", k.vectors.lanes), f"getelementptr {element}, {base}, {index}")
