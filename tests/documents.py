@@ -71,15 +71,21 @@ def matches(shown: str, printed: str) -> bool:
 
 
 def update(path: Path) -> None:
-    """Write what the blocks print into the document."""
+    """Write what the blocks print into the document, until it is still: what they print may name its lines."""
+    while rewritten(path):
+        print(f"updated {path.relative_to(ROOT)}")
+
+
+def rewritten(path: Path) -> bool:
+    """Write what the blocks print into the document; whether that changed it."""
     text, pieces, end = path.read_text(), [], 0
     for block, printed in run(path):
-        if block.shown is not None and not matches(block.shown, printed):
+        if block.shown is not None and (block.shown == ANY or not matches(block.shown, printed)):
             pieces += [text[end : block.span[0]], printed]
             end = block.span[1]
     if pieces:
         path.write_text("".join([*pieces, text[end:]]))
-        print(f"updated {path.relative_to(ROOT)}")
+    return bool(pieces)
 
 
 if __name__ == "__main__":
