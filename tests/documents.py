@@ -1,5 +1,5 @@
-"""The documents' code: every fenced `python` block runs, the blocks of a file in one namespace, and a `text` block right
-after one is what it prints.
+"""The documents' code: every fenced `python` block runs, the blocks of a file in one namespace, and a `text` block
+right after one is what it prints.
 
     python -m tests.documents           write what the blocks print into the documents
 
