@@ -79,6 +79,8 @@ def __getattr__(name: str) -> Any:
         value: Any = importlib.import_module(_SUBMODULES[name])
     elif name in _HOMES:
         module, attribute = _HOMES[name]
+        if name == "Program":
+            importlib.import_module("graphc.compile")  # who defines a program will compile it: import it by now
         value = getattr(importlib.import_module(module), attribute)
     else:
         raise AttributeError(f"module 'graphc' has no attribute {name!r}")
