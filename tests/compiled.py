@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,16 @@ from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import Graph
 from graphc.ir.interp import Evaluation
 from graphc.ir.node import Array, Read
-from graphc.ir.types import TensorType
+from graphc.ir.types import FROM_NUMPY, TensorType
+from graphc.ops.base import numbers
 from graphc.runtime.targets import Target, native
-from graphc.schedule.layout import StateLayout, lay_out, panels_for
+from graphc.schedule.layout import Slot, StateLayout, lay_out, panels_for
 from graphc.schedule.program import EntrySchedule, schedule_entry
 
 COUNTER = itertools.count()
+
+#: Gives so many bytes of memory.
+Allocator = Callable[[int], Array]
 
 
 class CompiledGraph:
@@ -59,24 +64,40 @@ class CompiledGraph:
         b.ret(total)
         return module.text()
 
-    def __call__(self, inputs: Sequence[Array], state: Mapping[str, Array]) -> Evaluation:
-        """Run on arguments and the values of Variables."""
-        arguments = [np.asarray(x, order="C") for x in inputs]
+    def __call__(
+        self, inputs: Sequence[Array], state: Mapping[str, Array], allocate: Allocator | None = None
+    ) -> Evaluation:
+        """Run on arguments and the values of Variables, everything in memory that `allocate` gives."""
+        place = allocate or aligned
+        arguments = [copied(place, np.asarray(x)) for x in inputs]
         values = bind_symbols(self.graph.inputs, arguments)
         symbols = [ctypes.c_int64(values[s.name]) for s in self.entry.symbols]
         workspace_of = self.library["workspace"]
         workspace_of.restype = ctypes.c_int64
-        workspace = aligned(workspace_of(*symbols))
-        memory = aligned(self.layout.bytes)
+        workspace = place(workspace_of(*symbols))
+        memory = place(self.layout.bytes)
         for slot in self.layout.slots:
             pack(memory, slot, state[slot.name])
-        outputs = [np.empty(n.type.bind(values).shape, n.type.dtype.numpy) for n in self.graph.outputs]
-        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (memory, workspace)]
-        self.library["body"](
-            *pointers, *symbols, *(ctypes.c_void_p(a.ctypes.data) for a in (*arguments, *outputs))
-        )
-        updates = {name: unpack(memory, s) for s in self.layout.slots for name, _ in self.graph.updates if s.name == name}
-        return Evaluation(tuple(outputs), updates)
+        outputs = [array_of(place, n.type.bind(values)) for n in self.graph.outputs]
+        arrays = (memory, workspace, *arguments, *outputs)
+        state_at, workspace_at, *rest = [ctypes.c_void_p(a.ctypes.data) for a in arrays]
+        self.library["body"](state_at, workspace_at, *symbols, *rest)
+        updated = {name for name, _ in self.graph.updates}
+        updates = {slot.name: unpack(memory, slot) for slot in self.layout.slots if slot.name in updated}
+        return Evaluation(tuple(a.copy() for a in outputs), updates)
+
+
+def array_of(allocate: Allocator, type_: TensorType) -> Array:
+    """An array of a type in memory of our choice, with arbitrary contents."""
+    shape = numbers(type_.shape)
+    return allocate(math.prod(shape) * type_.dtype.itemsize).view(type_.dtype.numpy).reshape(shape)
+
+
+def copied(allocate: Allocator, value: Array) -> Array:
+    """A copy of an array in memory of our choice."""
+    place = array_of(allocate, TensorType(FROM_NUMPY[value.dtype], value.shape))
+    place[...] = value
+    return place
 
 
 def aligned(size: int) -> Array:
@@ -94,21 +115,21 @@ def panels_of(value: Array, width: int) -> Array:
     return np.ascontiguousarray(padded.reshape(rows, -1, width).transpose(1, 0, 2))
 
 
-def pack(memory: Array, slot, value: Array) -> None:  # type: ignore[no-untyped-def]
+def pack(memory: Array, slot: Slot, value: Array) -> None:
     """Write a Variable's value to its place."""
-    value = np.asarray(value, slot.type.dtype.numpy).reshape(slot.type.shape)
+    value = np.asarray(value, slot.type.dtype.numpy).reshape(numbers(slot.type.shape))
     content = (panels_of(value, slot.panel) if slot.panel else np.ascontiguousarray(value)).tobytes()
     memory[slot.offset : slot.offset + slot.bytes] = 0
     memory[slot.offset : slot.offset + len(content)] = np.frombuffer(content, np.uint8)
 
 
-def unpack(memory: Array, slot) -> Array:  # type: ignore[no-untyped-def]
+def unpack(memory: Array, slot: Slot) -> Array:
     """Read a Variable's value from its place."""
     raw = memory[slot.offset : slot.offset + slot.bytes].tobytes()
+    shape = numbers(slot.type.shape)
     if not slot.panel:
-        count = int(np.prod(slot.type.shape, dtype=np.int64))
-        return np.frombuffer(raw, slot.type.dtype.numpy, count).reshape(slot.type.shape).copy()
-    rows, columns = slot.type.shape
+        return np.frombuffer(raw, slot.type.dtype.numpy, math.prod(shape)).reshape(shape).copy()
+    rows, columns = shape
     panels = np.frombuffer(raw, slot.type.dtype.numpy).reshape(-1, rows, slot.panel)
     return np.ascontiguousarray(panels.transpose(1, 0, 2).reshape(rows, -1)[:, :columns])
 
