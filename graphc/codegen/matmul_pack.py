@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, integer, panel_offset
-from graphc.codegen.transpose import CHUNK_BYTES, load_transposed
+from graphc.codegen.transpose import load_transposed
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,16 @@ def _transpose_rows(
         source = b.gep(element, right.pointer, inner)
         rows = [b.gep(element, source, o) for o in offsets]
 
-        masks = {} if live is None else _chunk_masks(b, arithmetic, live)
+        masks: dict[tuple[int, int], Value] = {}
 
         def load(row: int, first: int, count: int) -> Value:
             pointer, type_ = b.gep(element, rows[row], b.i64(first)), vector_type(element, count)
-            return b.masked_load(type_, pointer, masks[first]) if masks else b.load(type_, pointer)
+            if live is None:
+                return b.load(type_, pointer)
+            if (first, count) not in masks:
+                left = b.maximum(b.sub(live, b.i64(first)), b.i64(0))
+                masks[first, count] = b.lane_mask(left, count)
+            return b.masked_load(type_, pointer, masks[first, count])
 
         target = b.gep(element, room, b.mul(start, b.i64(panel)))
         for t, column in enumerate(load_transposed(b, arithmetic.lanes, natural_alignment(element), load)):
@@ -103,15 +108,6 @@ def _transpose_rows(
     _each(b, b.i64(0), whole, arithmetic.lanes, lambda start: block(start, None))
     if rest.literal != 0:
         _each(b, whole, k, arithmetic.lanes, lambda start: block(start, rest))
-
-
-def _chunk_masks(b: Builder, arithmetic: Arithmetic, live: Value) -> dict[int, Value]:
-    """For each chunk of a row of which `live` elements may be read, by its first: which of the chunk's."""
-    chunk = min(CHUNK_BYTES // natural_alignment(arithmetic.element), arithmetic.lanes)
-    return {
-        first: b.lane_mask(b.maximum(b.sub(live, b.i64(first)), b.i64(0)), chunk)
-        for first in range(0, arithmetic.lanes, chunk)
-    }
 
 
 def _each(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:

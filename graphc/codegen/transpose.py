@@ -13,23 +13,42 @@ CHUNK_BYTES = 16
 def load_transposed(b: Builder, lanes: int, itemsize: int, load: Callable[[int, int, int], Value]) -> list[Value]:
     """The columns of a lanes x lanes square; `load(row, first, count)` loads a part of a row.
 
-    Rows are loaded chunk by chunk and joined with those of other rows, which is almost free with a load: what shuffles
-    are left stay inside chunks, and leave more of the ports that FMAs want.
+    Rows are loaded as halves (whole, if they are one chunk): joining those of two rows is almost free with a load, and
+    saves the last stage of shuffles.
     """
     chunk = min(CHUNK_BYTES // itemsize, lanes)
+    part = max(lanes // 2, chunk)
     columns: list[Value] = []
-    for first in range(0, lanes, chunk):
-        rows = [_join(b, [load(r, first, chunk) for r in range(start, lanes, chunk)]) for start in range(chunk)]
-        columns += _transpose_chunks(b, rows, chunk)
+    for first in range(0, lanes, part):
+        groups = []
+        for start in range(0, lanes, chunk * lanes // part):
+            rows = [
+                [load(start + r + c, first, part) for c in range(0, lanes // part * chunk, chunk)] for r in range(chunk)
+            ]
+            groups.append(_transpose_chunks(b, [_join(b, parts) for parts in rows], chunk))
+        gathered = [_gather_chunks(b, vectors, chunk) for vectors in zip(*groups, strict=True)]
+        columns += [vectors[q] for q in range(part // chunk) for vectors in gathered]
     return columns
 
 
 def _join(b: Builder, parts: Sequence[Value]) -> Value:
-    """The parts, a power of two of them, one after the other in one vector."""
-    while len(parts) > 1:
-        width = 2 * lane_count(parts[0].type)
-        parts = [b.shuffle(x, y, range(width)) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
+    """One part as it is, two one after the other in one vector."""
+    return parts[0] if len(parts) == 1 else b.shuffle(parts[0], parts[1], range(2 * lane_count(parts[0].type)))
+
+
+def _gather_chunks(b: Builder, vectors: Sequence[Value], chunk: int) -> list[Value]:
+    """From vectors that hold chunk 0, 1, ... of some rows, then those of others: result q has chunk q of all."""
+    size = 1
+    while size < len(vectors):
+        pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+        vectors = [b.shuffle(x, y, _every_other(lane_count(x.type), chunk, odd)) for odd in (0, 1) for x, y in pairs]
+        size *= 2
+    return list(vectors)
+
+
+def _every_other(lanes: int, chunk: int, odd: int) -> list[int]:
+    """The even or the odd chunks of x, then those of y."""
+    return [start + i for start in range(odd * chunk, 2 * lanes, 2 * chunk) for i in range(chunk)]
 
 
 def _transpose_chunks(b: Builder, rows: Sequence[Value], chunk: int) -> list[Value]:

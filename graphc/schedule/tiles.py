@@ -39,7 +39,7 @@ TALLEST, TALLEST_TRANSPOSED, TALLEST_TRANSPOSED_VECTOR = 8, 6, 4
 #: Heights of main tiles: those that batches are multiples of, and what fits sixteen registers best.
 HEIGHTS = (1, 2, 4, 6, 8)
 
-#: FMAs of a tile up to which the loop over k is written out.
+#: FMAs up to which a round of the loop over k is more than one step.
 UNROLLED = 32
 
 #: The first-level data cache: what every x86 core of the last decade has at least.
@@ -204,14 +204,20 @@ def plan_matmul(
     tallest = TALLEST_TRANSPOSED if problem.vectors > 1 else TALLEST_TRANSPOSED_VECTOR
     height, width = best_tile(target, problem, tallest if transposing else TALLEST)
     pack = transposing or (b == "row" and strided(cols, itemsize) and rows >= 32)
-    unroll = k if k is not None and 1 <= k * height * width <= UNROLLED else 1
-    plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped, unroll=unroll)
+    plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped, unroll=unroll(k, height * width))
     plan = replace(plan, block_depth=block_depth(plan, left, depth, panel))
     if plan.block_depth or swapped:
         return replace(plan, block_rows=block_rows(plan, m), group=group(plan, n))
     if problem.long((height, width)):
         return replace(plan, block_rows=epilogue_rows(plan, m))
     return plan
+
+
+def unroll(k: int | None, accumulators: int) -> int:
+    """Steps of k in one round of the inner loop: all or four, if that is a handful of FMAs."""
+    if k is None:
+        return 1
+    return next((steps for steps in (k, 4) if steps and k % steps == 0 and steps * accumulators <= UNROLLED), 1)
 
 
 def worth_swapping(rows: int, cols: int, depth: int) -> bool:
@@ -329,7 +335,7 @@ def best_tile(target: Target, problem: Problem, tallest: int) -> tuple[int, int]
         and (problem.panel % width == 0 or width % problem.panel == 0)
     }
     enough = min(times.values()) * (1 + SLACK)
-    return min((tile for tile, time in times.items() if time <= enough), key=problem.code)
+    return min((t for t, time in times.items() if time <= enough), key=lambda t: (problem.code(t), times[t]))
 
 
 def step_cycles(height: int, width: int, price: float = LOAD_PRICE) -> float:
