@@ -158,8 +158,6 @@ def transposed(dot: Node, transpose: object) -> Node | None:
     batch, left = len(op.lhs_batch), len(op.lhs_free(lhs.type.rank))
     rows, columns = tuple(range(batch, batch + left)), tuple(range(batch + left, dot.type.rank))
     lhs_batch, rhs_batch = (tuple(b[a] for a in order[:batch] if a < batch) for b in (op.lhs_batch, op.rhs_batch))
-    if len(lhs_batch) != batch:
-        return None
     if order[batch:] == rows + columns:
         return build.dot_general(lhs, rhs, op.lhs_contract, op.rhs_contract, lhs_batch, rhs_batch)
     if order[batch:] == columns + rows:
