@@ -291,6 +291,12 @@ def test_scratch_must_be_given_where_the_plan_needs_it() -> None:
 # -- plans ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("change", [{"swapped": True}, {"block_depth": 64}, {"group": 2}])
+def test_a_plan_that_keeps_sums_says_where(change: dict[str, int]) -> None:
+    with pytest.raises(InternalError, match="block_rows"):
+        TilePlan(4, 16, 4, 4, **change)  # type: ignore[arg-type]
+
+
 @given(st.integers(0, 2000), st.integers(1, 12))
 def test_balanced_parts_cover_a_size_evenly(size: int, most: int) -> None:
     runs = balanced(size, most)

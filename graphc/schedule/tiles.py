@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import lcm
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
+from graphc.errors import InternalError
 from graphc.runtime.targets import Target
 
 #: How a matrix lies in memory. `row`: [rows, cols], cols contiguous. `panel`: ceil(cols / P) panels of rows x P.
@@ -113,6 +114,10 @@ class TilePlan:
     #: Steps of k in one round of the inner loop, when their number is a multiple; all of them need no loop.
     unroll: int = 1
 
+    def __post_init__(self) -> None:
+        if not self.block_rows and (self.swapped or self.block_depth or self.group > 1):
+            raise InternalError(f"matmul: a plan that keeps sums in scratch needs block_rows: {self}")
+
     @property
     def panel(self) -> int:
         """Elements in a row of the main tile."""
@@ -204,10 +209,11 @@ def plan_matmul(
     tallest = TALLEST_TRANSPOSED if problem.vectors > 1 else TALLEST_TRANSPOSED_VECTOR
     height, width = best_tile(target, problem, tallest if transposing else TALLEST)
     pack = transposing or (b == "row" and strided(cols, itemsize) and rows >= 32)
-    plan = TilePlan(itemsize, lanes, height, width, pack=pack, swapped=swapped, unroll=unroll(k, height * width))
-    plan = replace(plan, block_depth=block_depth(plan, left, depth, panel))
-    if plan.block_depth or swapped:
-        return replace(plan, block_rows=block_rows(plan, m), group=group(plan, n))
+    plan = TilePlan(itemsize, lanes, height, width, pack=pack, unroll=unroll(k, height * width))
+    blocks = block_depth(plan, left, depth, panel)
+    if blocks or swapped:
+        kept = block_rows(m, height, lanes if swapped else 1)
+        return replace(plan, swapped=swapped, block_depth=blocks, block_rows=kept, group=group(plan, n))
     if problem.long((height, width)):
         return replace(plan, block_rows=epilogue_rows(plan, m))
     return plan
@@ -249,16 +255,18 @@ def group(plan: TilePlan, cols: int | None) -> int:
     return max(1, -(-tiles // parts))
 
 
-def block_rows(plan: TilePlan, rows: int | None) -> int:
-    """Rows in a block that makes B stay in L1, or is transposed: equal blocks if a size near BLOCK_ROWS gives them."""
-    unit = plan.lanes if plan.swapped else 1
+def block_rows(rows: int | None, height: int, unit: int) -> int:
+    """Rows in a block that makes B stay in L1, or is transposed by squares of `unit` rows: about BLOCK_ROWS.
+
+    Equal blocks, if a size near that gives them; else whole tiles.
+    """
     if rows is not None:
         sizes = [size for size in range(unit, 2 * BLOCK_ROWS + 1, unit) if size >= rows or rows % size == 0]
         best = min(sizes, key=lambda size: abs(size - BLOCK_ROWS), default=0)
         if 2 * best >= min(rows, BLOCK_ROWS):
             return best
-    unit = lcm(plan.height, unit)
-    return max(BLOCK_ROWS // unit, 1) * unit
+    whole = lcm(height, unit)
+    return max(BLOCK_ROWS // whole, 1) * whole
 
 
 def epilogue_rows(plan: TilePlan, rows: int | None) -> int:
