@@ -72,15 +72,17 @@ def symbol_line(s: Symbol) -> str:
 
 def node_line(node: Node, names: Mapping[Node, str]) -> str:
     """`%3 = transpose{permutation=[1, 0]} %2 : f32[64,N]`."""
-    mnemonic, attributes = SIGNATURES[type(node.op)]
-    if isinstance(node.op, Constant):
-        shown = f"{{{literal(node.op, node.type)}}}"
-    elif attributes:
-        shown = "{" + ", ".join([f"{a}={attribute(getattr(node.op, a))}" for a in attributes]) + "}"
-    else:
-        shown = ""
+    op = f"constant{{{literal(node.op, node.type)}}}" if isinstance(node.op, Constant) else operation(node.op)
     operands = "".join([(", " if i else " ") + names[x] for i, x in enumerate(node.inputs)])
-    return f"{names[node]} = {mnemonic}{shown}{operands} : {node.type}"
+    return f"{names[node]} = {op}{operands} : {node.type}"
+
+
+def operation(op: Op) -> str:
+    """An op with its attributes: `transpose{permutation=[1, 0]}`."""
+    mnemonic, attributes = SIGNATURES[type(op)]
+    if not attributes:
+        return mnemonic
+    return mnemonic + "{" + ", ".join([f"{a}={attribute(getattr(op, a))}" for a in attributes]) + "}"
 
 
 def attribute(value: Any) -> str:

@@ -13,10 +13,11 @@ lane. An index is a linear form over axes and `Position` values, so that address
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal as OneOf
 from typing import TypeAlias
 
+from graphc.errors import Site
 from graphc.ir.dim import Size
 from graphc.ir.node import Op
 from graphc.ir.types import DType, TensorType
@@ -67,12 +68,6 @@ class Index:
         yield from (c for _, c in self.terms)
         yield self.offset
 
-    def __str__(self) -> str:
-        parts = [f"{'' if c == 1 else f'({c})*'}{t.name if isinstance(t, Axis) else f'%{t}'}" for t, c in self.terms]
-        if self.offset != 0 or not parts:
-            parts.append(str(self.offset))
-        return " + ".join(parts)
-
 
 @dataclass(frozen=True)
 class Buffer:
@@ -91,9 +86,6 @@ class Access:
     buffer: Buffer
     shape: tuple[Size, ...]
     index: tuple[Index, ...]
-
-    def __str__(self) -> str:
-        return f"{self.buffer.name}[{', '.join(map(str, self.index))}]"
 
     def linear(self) -> Index:
         """The element's offset in a row-major buffer."""
@@ -229,10 +221,16 @@ Stmt: TypeAlias = Loop | Reduce | Contract | Literal | Range | Position | Load |
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function of buffers and symbols. `label` names what it computes, for people and profiles."""
+    """A function of buffers and symbols. `label` names what it computes, for people and profiles.
+
+    `sites` are the user's lines that it computes, `reads_old` the Variables whose value at the entry's start it reads:
+    facts about the kernel, no part of what it is.
+    """
 
     label: str
     body: tuple[Stmt, ...]
+    sites: tuple[Site, ...] = field(default=(), compare=False)
+    reads_old: tuple[str, ...] = field(default=(), compare=False)
 
     def statements(self) -> Iterator[Stmt]:
         """Every statement, outer ones first."""

@@ -7,10 +7,10 @@ starts where all live buffers below it have ended, and that end is an expression
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.ir.dim import Size, align_up, typical
-from graphc.schedule.kernel import Buffer
+from graphc.schedule.kernel import Buffer, Kernel
 
 #: Alignment of every buffer in the arena, in bytes.
 ALIGN = 64
@@ -35,6 +35,18 @@ class Lifetime:
     def overlaps(self, other: Lifetime) -> bool:
         """Whether both are live at some time."""
         return self.first <= other.last and other.first <= self.last
+
+
+def lifetimes(kernels: Sequence[Kernel], outputs: Sequence[Buffer]) -> dict[Buffer, Lifetime]:
+    """When each arena buffer is live. Outputs need a place too, for callers that pass none, to the end."""
+    found: dict[Buffer, Lifetime] = {}
+    for position, kernel in enumerate(kernels):
+        for buffer in kernel.buffers():
+            if buffer.place in ("arena", "output"):
+                before = found.get(buffer)
+                found[buffer] = Lifetime(before.first if before else position, position)
+    end = max(len(kernels) - 1, 0)
+    return {b: replace(life, last=end) if b in outputs else life for b, life in found.items()}
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 
-from graphc.errors import InternalError
+from graphc.errors import InternalError, Site
 from graphc.ir.dim import Size, known_le, minimum, typical
 from graphc.ir.node import Node, Op
 from graphc.ir.types import TensorType, u8
@@ -37,7 +37,12 @@ def lower_group(group: Group, buffers: Buffers, target: Target) -> Kernel:
         body = lower_rows(group, buffers, target)
     else:
         body = ANCHORS[role(group.anchor)](group, buffers, target)
-    return Kernel(label(group), body)
+    return Kernel(label(group), body, sites_of(group.nodes))
+
+
+def sites_of(nodes: Iterable[Node]) -> tuple[Site, ...]:
+    """The user's lines that nodes come from, each once."""
+    return tuple(dict.fromkeys(site for n in nodes if (site := n.scope.site_of(n)) is not None))
 
 
 def label(group: Group) -> str:

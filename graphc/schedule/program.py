@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from graphc import config
 from graphc.ir.dim import Symbol
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Input, Node, Read
@@ -15,8 +16,9 @@ from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
 from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Store
 from graphc.schedule.lower import at, axes_of
-from graphc.schedule.memory import Lifetime, Placement, plan_arena
-from graphc.schedule.nests import lower_group
+from graphc.schedule.memory import Placement, lifetimes, plan_arena
+from graphc.schedule.nests import lower_group, sites_of
+from graphc.schedule.verify_entry import verify_schedule
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,14 @@ class Task:
 
 
 def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) -> EntrySchedule:
-    """Fuse, decide where every value lives, order the kernels, lower them, and plan the arena."""
-    return EntryScheduler(graph, state, target).run()
+    """Fuse, decide where every value lives, order the kernels, lower them, and plan the arena.
+
+    Under GRAPHC_VERIFY the result is checked.
+    """
+    schedule = EntryScheduler(graph, state, target).run()
+    if config.verify():
+        verify_schedule(schedule)
+    return schedule
 
 
 class EntryScheduler:
@@ -199,10 +207,13 @@ class EntryScheduler:
     def kernel(self, task: Task) -> Kernel:
         """The kernel of a task."""
         if task.group is not None:
-            return lower_group(task.group, self.buffers, self.target)
+            read = tuple(n.op.variable for n in task.group.sources if isinstance(n.op, Read))
+            return replace(lower_group(task.group, self.buffers, self.target), reads_old=read)
         assert task.copy is not None
         node, buffer, origin = task.copy
-        return copy_kernel(node.type, origin or self.buffers[node][0], buffer)
+        kernel = copy_kernel(node.type, origin or self.buffers[node][0], buffer)
+        old = (node.op.variable,) if isinstance(node.op, Read) and origin is None else ()
+        return replace(kernel, sites=sites_of((node,)), reads_old=old)
 
 
 def is_read_of(node: Node, name: str) -> bool:
@@ -249,15 +260,3 @@ def named_scratch(kernel: Kernel, position: int) -> Kernel:
     """The kernel with a scratch buffer of its own."""
     names = {b: replace(b, name=f"scratch{position}.{i}") for i, b in enumerate(kernel.scratch())}
     return kernel.renamed(names) if names else kernel
-
-
-def lifetimes(kernels: Sequence[Kernel], outputs: Sequence[Buffer]) -> dict[Buffer, Lifetime]:
-    """When each arena buffer is live. Outputs need a place too, for callers that pass none, to the end."""
-    found: dict[Buffer, Lifetime] = {}
-    for position, kernel in enumerate(kernels):
-        for buffer in kernel.buffers():
-            if buffer.place in ("arena", "output"):
-                before = found.get(buffer)
-                found[buffer] = Lifetime(before.first if before else position, position)
-    end = max(len(kernels) - 1, 0)
-    return {b: replace(life, last=end) if b in outputs else life for b, life in found.items()}
