@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, reject, settings
 
+from graphc import ops
 from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
-from graphc.ir.node import Array, Node, Read
+from graphc.ir.node import Array, Node, Op, Read
 from graphc.ir.text import parse_graph, print_graph, segments
 from graphc.ir.types import f32, f64
 from graphc.ops.elementwise import StopGradient
@@ -106,6 +107,12 @@ def check_compiled(case: Case) -> None:
 
 def test_passes_keep_the_meaning_of_random_graphs() -> None:
     over(check_passes, 100)
+
+
+def test_random_graphs_hold_every_primitive() -> None:
+    met: set[type[Op]] = set()
+    over(lambda case: met.update(type(n.op) for n in case.graph.nodes()), 300)
+    assert set(ops.ALL) <= met
 
 
 def test_random_graphs_print_and_parse() -> None:
