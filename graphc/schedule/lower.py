@@ -212,10 +212,20 @@ class Lowering:
         return found
 
     def store(self, node: Node, index: tuple[Index, ...]) -> None:
-        """Store the node's value at an index, into each of its buffers."""
+        """Store the node's value at an index, into each of its buffers; old values that this overwrites are read first.
+
+        A Variable's buffer is among them only where the group reads it at that same index, if at all.
+        """
         value = self.value(node, index)
+        for operand in self.overwritten(node):
+            self.value(operand, index)
         for buffer in self.buffers[node]:
             self.frames[-1].body.append(Store(Access(buffer, self.shape(node), index), value))
+
+    def overwritten(self, node: Node) -> list[Node]:
+        """What the group reads from the buffers that the node is stored to."""
+        operands = dict.fromkeys(o for n in self.group.nodes for o in n.inputs if not self.is_local(o))
+        return [o for o in operands if self.buffers[through_aliases(o)][0] in self.buffers[node]]
 
 
 def axes_of(shape: tuple[Size, ...]) -> tuple[Axis, ...]:
