@@ -16,21 +16,29 @@ import numpy as _numpy  # the one dependency that every use has
 
 from graphc.version import VERSION
 
-if TYPE_CHECKING:
-    from graphc import errors, init, losses, nn, optim
-    from graphc.errors import GraphcError
-    from graphc.frontend import random
+if TYPE_CHECKING:  # `as` exports a name to strict type checkers
+    from graphc import errors as errors, init as init, losses as losses, nn as nn, optim as optim
+    from graphc.errors import GraphcError as GraphcError
+    from graphc.frontend import random as random
     from graphc.frontend.api import *
-    from graphc.frontend.interpret import interpret
-    from graphc.frontend.jit import jit
-    from graphc.frontend.program import Entry, Program
-    from graphc.frontend.tensor import Tensor
-    from graphc.frontend.transforms import grad, gradients, value_and_grad
-    from graphc.frontend.variable import Initial, Variable
-    from graphc.gradcheck import check_grads
-    from graphc.ir.types import DType, TensorType, f32, f64, i32, i64, u8
-    from graphc.ir.types import bool_ as bool
-    from graphc.runtime.load import load
+    from graphc.frontend.interpret import interpret as interpret
+    from graphc.frontend.jit import jit as jit
+    from graphc.frontend.program import Entry as Entry, Program as Program
+    from graphc.frontend.tensor import Tensor as Tensor
+    from graphc.frontend.transforms import grad as grad, gradients as gradients, value_and_grad as value_and_grad
+    from graphc.frontend.variable import Initial as Initial, Variable as Variable
+    from graphc.gradcheck import check_grads as check_grads
+    from graphc.ir.types import (
+        DType as DType,
+        TensorType as TensorType,
+        bool_ as bool,
+        f32 as f32,
+        f64 as f64,
+        i32 as i32,
+        i64 as i64,
+        u8 as u8,
+    )
+    from graphc.runtime.load import load as load
 
 __version__ = VERSION
 

@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from functools import update_wrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from graphc.errors import ArgumentError, Operand, TraceError
@@ -17,6 +18,7 @@ from graphc.sites import user_frame, user_site
 
 if TYPE_CHECKING:
     from graphc.frontend.trace import TracedProgram
+    from graphc.runtime.load import Compiled
 
 
 #: Names that a compiled program, in Python or in C, has already.
@@ -101,7 +103,7 @@ class Program:
         exact_across_cpus: bool = False,
         tune: bool = False,
         cast: Literal["same_kind"] | None = None,
-    ) -> Any:
+    ) -> Compiled:
         """Machine code in this process, with a state of its own initialised as by `init(seed=0)`."""
         from graphc.compile import compile_program
 
@@ -124,7 +126,7 @@ class Program:
         linker: str = "auto",
         prefix: str | None = None,
         entries: list[str] | None = None,
-    ) -> Any:
+    ) -> Path:
         """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header."""
         from graphc.compile import build_program
 
