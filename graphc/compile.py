@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphc import config, version
 from graphc.errors import ArgumentError, UnsupportedError
-from graphc.frontend.trace import TracedEntry, TracedProgram
+from graphc.frontend.trace import TracedProgram
 from graphc.ir.text import print_graph, segments
 from graphc.runtime import signature as sig
 from graphc.runtime import targets
@@ -36,9 +36,7 @@ from graphc.runtime.targets import Target
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
-    from graphc.codegen.abi import EntryAbi
     from graphc.codegen.program import EmittedProgram
-    from graphc.schedule.layout import StateLayout
     from graphc.schedule.program import EntrySchedule
 
 
@@ -93,6 +91,7 @@ def build_program(
     from graphc.codegen.header import header_text
     from graphc.codegen.object import emit_object
     from graphc.codegen.outputs import write_output
+    from graphc.interface import with_entries
 
     refuse_unsupported(target=target is not None)
     place = Path(path)
@@ -118,6 +117,7 @@ def emit_program(
 ) -> tuple[EmittedProgram, sig.Signature]:
     """Everything between the traced graphs and LLVM's text."""
     from graphc.codegen.program import ScheduledProgram, emit
+    from graphc.interface import describe, entry_abi
     from graphc.passes.pipeline import optimise
     from graphc.schedule.epoch import EPOCH_COUNTER, runs_epochs
     from graphc.schedule.layout import lay_out, panels_for
@@ -130,8 +130,8 @@ def emit_program(
     layout = lay_out(variables, panels_for(graphs, {v.name: v.like for v in program.variables}))
     schedules = [schedule_entry(graph, layout.buffers, options.target) for graph in graphs]
     initial = schedule_entry(optimise(program.initial()), layout.buffers, options.target)
-    abis = [entry_abi(e, s, options) for e, s in zip(program.entries, schedules, strict=True)]
-    signature = describe(program, abis, layout, options)
+    abis = [entry_abi(e, s, options.prefix) for e, s in zip(program.entries, schedules, strict=True)]
+    signature = describe(program, abis, layout, options.prefix, options.target)
     emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)
     if folder := config.dump_directory():
         dump(folder, [*schedules, initial], emitted, options.target)
@@ -158,69 +158,6 @@ def program_key(program: TracedProgram, options: Options) -> str:
     initial = program.initial()
     parts += [repr([(v.name, v.trainable, v.like) for v in program.variables]), print_graph(initial, sites=False)]
     return key_of(*parts, *segments(initial))
-
-
-def entry_abi(entry: TracedEntry, schedule: EntrySchedule, options: Options) -> EntryAbi:
-    """The C interface of an entry."""
-    from graphc.codegen.abi import EntryAbi
-
-    ranges = tuple(None if i.low is None or i.high is None else (i.low, i.high) for i in entry.inputs)
-    minimums = tuple((c.size, c.minimum) for c in entry.checks)
-    return EntryAbi(schedule, f"{options.prefix}_{entry.name}", ranges, minimums, entry.batch)
-
-
-def describe(
-    program: TracedProgram, abis: Sequence[EntryAbi], layout: StateLayout, options: Options
-) -> sig.Signature:
-    """What the file will say of itself."""
-    symbols = {s.name: s for e in program.entries for s in e.graph.symbols()}
-    return sig.Signature(
-        prefix=options.prefix,
-        state_bytes=layout.bytes,
-        layout_hash=layout.hash,
-        symbols=tuple(sig.Symbol(s.name, s.min, s.max, s.multiple_of) for s in symbols.values()),
-        state=tuple(
-            sig.StateVariable(
-                s.name, s.type.dtype.name, tuple(int(d) for d in s.type.shape), s.offset, s.bytes,  # type: ignore[arg-type]
-                sig.Layout("panel", s.panel) if s.panel else sig.Layout(), s.trainable,
-            )
-            for s in layout.slots
-        ),
-        entries=tuple(describe_entry(e, abi) for e, abi in zip(program.entries, abis, strict=True)),
-        features=options.target.features,
-    )  # fmt: skip
-
-
-def describe_entry(entry: TracedEntry, abi: EntryAbi) -> sig.Entry:
-    """An entry of the signature."""
-    inputs = tuple(
-        sig.Input(i.name, i.type.dtype.name, dims(i.type.shape), i.low, i.high) for i in entry.inputs
-    )
-    outputs = tuple(
-        sig.Output(name, node.type.dtype.name, dims(node.type.shape))
-        for name, node in zip(entry.outputs, entry.graph.outputs, strict=True)
-    )
-    symbols = tuple(s.name for s in abi.schedule.symbols)
-    return sig.Entry(
-        entry.name, abi.symbol, abi.pure, symbols, inputs, outputs, entry.tree, entry.batch,
-        repeat=not abi.pure, epoch=abi.has_epoch,
-    )  # fmt: skip
-
-
-def dims(shape: Sequence[object]) -> tuple[int | str, ...]:
-    """A shape as the signature writes it."""
-    return tuple(s if isinstance(s, int) else str(s) for s in shape)
-
-
-def with_entries(program: TracedProgram, names: Sequence[str]) -> TracedProgram:
-    """The program with some of its entries only."""
-    known = {e.name: e for e in program.entries}
-    for name in names:
-        if name not in known:
-            raise ArgumentError(
-                f"build: the program has no entry {name!r}", site=user_site(), help=f"it has {', '.join(known)}"
-            )
-    return replace(program, entries=tuple(known[n] for n in names))
 
 
 def c_prefix(name: str) -> str:

@@ -104,7 +104,7 @@ def emit_find(module: Module, layout: StateLayout) -> None:
 
 def extents(slot: Slot) -> tuple[int, int, int]:
     """(rows, row bytes, panel bytes) of a Variable as `copy_rows` takes them: row-major, it is one row."""
-    shape, itemsize = [int(s) for s in slot.type.shape], slot.type.dtype.itemsize  # type: ignore[arg-type]
+    shape, itemsize = slot.shape, slot.type.dtype.itemsize
     if slot.panel:
         return shape[0], shape[1] * itemsize, slot.panel * itemsize
     size = prod(shape) * itemsize

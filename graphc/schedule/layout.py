@@ -31,6 +31,11 @@ class Slot:
     panel: int = 0
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Its logical shape."""
+        return static_shape(self.type)
+
+    @property
     def buffer(self) -> Buffer:
         """The Variable's memory as kernels see it."""
         return Buffer(self.name, self.type, "state", self.panel)
@@ -59,12 +64,17 @@ class StateLayout:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def static_shape(type_: TensorType) -> tuple[int, ...]:
+    """A shape without symbols, as every Variable has."""
+    return tuple(s for s in type_.shape if isinstance(s, int))
+
+
 def lay_out(variables: Sequence[tuple[str, TensorType, bool]], panels: Mapping[str, int]) -> StateLayout:
     """Place (name, type, trainable) Variables one after the other, aligned; `panels`: which are packed, how wide."""
     slots, offset = [], STATE_HEADER_BYTES
     for name, type_, trainable in variables:
         panel = panels.get(name, 0)
-        shape = [int(s) for s in type_.shape]  # type: ignore[arg-type]
+        shape = list(static_shape(type_))
         if panel:
             shape[-1] = -(-shape[-1] // panel) * panel
         size = -(-prod(shape) * type_.dtype.itemsize // ALIGN) * ALIGN
