@@ -18,7 +18,21 @@ from graphc.version import VERSION
 
 if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     from graphc import errors as errors, init as init, losses as losses, nn as nn, optim as optim
-    from graphc.errors import GraphcError as GraphcError
+    from graphc.errors import (
+        ArgumentError as ArgumentError,
+        BuildError as BuildError,
+        DTypeError as DTypeError,
+        GradientError as GradientError,
+        GradientMismatch as GradientMismatch,
+        GraphcError as GraphcError,
+        IndexRangeError as IndexRangeError,
+        InternalError as InternalError,
+        ShapeError as ShapeError,
+        StateError as StateError,
+        TargetError as TargetError,
+        TraceError as TraceError,
+        UnsupportedError as UnsupportedError,
+    )
     from graphc.frontend import random as random
     from graphc.frontend.api import *
     from graphc.frontend.interpret import interpret as interpret
@@ -28,10 +42,11 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     from graphc.frontend.transforms import grad as grad, gradients as gradients, value_and_grad as value_and_grad
     from graphc.frontend.variable import Initial as Initial, Variable as Variable
     from graphc.gradcheck import check_grads as check_grads
+    from graphc.ir.dim import symbol
     from graphc.ir.types import (
         DType as DType,
         TensorType as TensorType,
-        bool_ as bool,
+        bool_,
         f32 as f32,
         f64 as f64,
         i32 as i32,
@@ -39,6 +54,8 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
         u8 as u8,
     )
     from graphc.runtime.load import load as load
+
+    bool, dim = bool_, symbol
 
 __version__ = VERSION
 
