@@ -148,7 +148,7 @@ def test_a_new_process_computes_the_same_bits(trained: Compiled, tmp_path: Path)
         "sys.stdout.buffer.write(first.tobytes() + p.state.memory.tobytes())\n"
         "assert not {'llvmlite', 'networkx'} & sys.modules.keys()"
     )
-    command = [sys.executable, "-c", script, path, tmp_path / "data.npz"]
+    command = [sys.executable, "-c", script, str(path), str(tmp_path / "data.npz")]
     output = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout
     expected = trained.predict(x).tobytes()
     trained.train_step.repeat(5, x, y)
