@@ -234,10 +234,11 @@ def worth_swapping(rows: int, cols: int, depth: int) -> bool:
 def block_depth(plan: TilePlan, left: Layout, depth: int, panel: int) -> int:
     """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills half of L1.
 
-    A step reads a row of the panel of B, and of A an element a row of the tile, or a cache line if it is transposed.
+    A step reads a row of the panel of B, and of A an element a row of the tile; or, if A is transposed, a cache line,
+    which neighbouring tiles share.
     Blocks do not pay where all steps' parts fit in L1, or where reloading the sums costs more than it saves.
     """
-    step = plan.panel * plan.itemsize + (LINE_BYTES if left == "transposed" else plan.height * plan.itemsize)
+    step = plan.panel * plan.itemsize + (LINE_BYTES // 2 if left == "transposed" else plan.height * plan.itemsize)
     if depth * step <= L1_BYTES:
         return 0
     most = L1_BYTES // 2 // step
@@ -247,8 +248,8 @@ def block_depth(plan: TilePlan, left: Layout, depth: int, panel: int) -> int:
 
 
 def group(plan: TilePlan, cols: int | None) -> int:
-    """Column tiles in a group: about GROUP_BYTES of a row, in equal parts; one where N is symbolic."""
-    if cols is None:
+    """Column tiles in a group: if they are packed, about GROUP_BYTES of a row, in equal parts; one for symbolic N."""
+    if cols is None or not plan.pack:
         return 1
     tiles = -(-cols // plan.panel)
     parts = max(1, round(tiles * plan.panel * plan.itemsize / GROUP_BYTES))

@@ -50,7 +50,7 @@ def peak(machine: Target, dtype: str) -> Callable[[], float]:
     compiled = Compiled(module, machine)
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(compiled.address("peak"))
     out = np.zeros(CHAINS * lanes, DTYPES[dtype])
-    count = 20_000
+    count = 100_000
 
     def measure(_alive: object = compiled) -> float:
         begin = time.thread_time()
