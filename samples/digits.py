@@ -6,7 +6,6 @@ python samples/digits.py --train-only   train and test, nothing else
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -75,6 +74,8 @@ def train_only():
 
 def main(folder: Path):
     """Train, test, check, ship, reload."""
+    import subprocess  # here, so that --train-only starts without it
+
     training, test = load_data()
     digits = program.compile()
     for epoch, loss in train(digits, *training):
