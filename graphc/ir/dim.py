@@ -53,6 +53,13 @@ class Dim:
 
     terms: tuple[tuple[Monomial, int], ...]
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.terms)
+
+    def __hash__(self) -> int:
+        return self._hash
+
     def __add__(self, other: Size) -> Size:
         return polynomial([*self.terms, *terms_of(other)])
 

@@ -19,6 +19,9 @@ class DType:
     kind: str  # "float", "int", "uint" or "bool"
     itemsize: int
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def numpy(self) -> np.dtype[np.generic]:
         """The NumPy dtype that holds it."""
