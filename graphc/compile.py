@@ -37,7 +37,6 @@ from graphc.sites import user_site
 
 if TYPE_CHECKING:
     from graphc.codegen.program import EmittedProgram
-    from graphc.schedule.program import EntrySchedule
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ def emit_program(
     program: TracedProgram, options: Options, image: bytes | None
 ) -> tuple[EmittedProgram, sig.Signature]:
     """Everything between the traced graphs and LLVM's text."""
+    from graphc.codegen.dump import dump_code
     from graphc.codegen.program import ScheduledProgram, emit
     from graphc.interface import describe, entry_abi
     from graphc.passes.pipeline import optimise
@@ -134,19 +134,8 @@ def emit_program(
     signature = describe(program, abis, layout, options.prefix, options.target)
     emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)
     if folder := config.dump_directory():
-        dump(folder, [*schedules, initial], emitted, options.target)
+        dump_code(folder, emitted.text, [*schedules, initial], layout, options.target)
     return emitted, signature
-
-
-def dump(folder: Path, schedules: Sequence[EntrySchedule], emitted: EmittedProgram, target: Target) -> None:
-    """What stands after the passes' dumps: `<entry>/kernels.txt`, `program.ll` and `program.s`."""
-    from graphc.codegen.object import emit_assembly
-    from graphc.schedule.text import print_schedule
-
-    for schedule in schedules:
-        write_atomically(folder / schedule.name / "kernels.txt", print_schedule(schedule).encode())
-    write_atomically(folder / "program.ll", emitted.text.encode())
-    write_atomically(folder / "program.s", emit_assembly(emitted.text, target).encode())
 
 
 def program_key(program: TracedProgram, options: Options) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from graphc import config
+from graphc.dump import heading, write
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.text import print_graph, segments
@@ -94,20 +94,13 @@ def optimise(
 def write_dump(graph: Graph, stage: str, position: int, seconds: float, directory: Path | None) -> Path | None:
     """Write `<directory>/<entry>/<position>-<stage>.txt`, which parses back with the `.bin` files beside it.
 
-    It starts with a heading; gives the path, or None where there is no directory.
+    It is headed by the time the pass took, verification included. Returns the path, or None without a directory.
     """
     if directory is None:
         return None
     path = directory / graph.name / f"{position:02d}-{stage}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(heading(graph, stage, seconds) + print_graph(graph), encoding="utf-8")
+    head = heading(stage, seconds, "nodes", (node.op.mnemonic() for node in graph.nodes()))
+    write(path, head + print_graph(graph))
     for digest, data in segments(graph).items():
         (path.parent / f"{digest}.bin").write_bytes(data)
     return path
-
-
-def heading(graph: Graph, stage: str, seconds: float) -> str:
-    """Comments: the pass, its time (verification included) and how many nodes there are of each op."""
-    counts = Counter(node.op.mnemonic() for node in graph.nodes())
-    tally = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
-    return f"; {stage}: {seconds * 1e3:.2f} ms, {sum(counts.values())} nodes: {tally}\n"

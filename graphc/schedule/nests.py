@@ -192,10 +192,12 @@ def lower_reduction(group: Group, buffers: Buffers, target: Target) -> tuple[Stm
     lanes_kept = bool(kept) and kept[-1] is axes[-1]
     for axis in kept:
         lowering.open(axis)
-    lowering.open(*over)
-    value = lowering.value(source, at(axes))
     result = at(tuple(kept))
-    finish_folds(lowering, [anchor], [value], result, lanes=not lanes_kept)
+    if over:
+        lowering.open(*over)
+        finish_folds(lowering, [anchor], [lowering.value(source, at(axes))], result, lanes=not lanes_kept)
+    else:
+        lowering.frames[-1].known[(anchor, result)] = lowering.value(source, at(axes))
     for node in group.outputs:
         lowering.store(node, result)
     for i in range(len(kept)):
@@ -236,7 +238,8 @@ def lower_contraction(group: Group, buffers: Buffers, target: Target) -> tuple[S
     plan = tile_plan(target, anchor, matrices, frame.body)
     scratch = None
     if plan.pack or plan.block_rows:
-        scratch = Buffer("scratch", TensorType(u8, (plan.scratch_bytes(k),)), "arena")
+        size: Size = plan.scratch_bytes(k)  # type: ignore[type-var]  # int or Dim, each of which it takes
+        scratch = Buffer("scratch", TensorType(u8, (size,)), "arena")
     lowering.frames[-1].body.append(
         Contract(result, anchor.type.dtype, m, n, k, matrices[0], matrices[1], plan, scratch, tuple(frame.body))
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from graphc import config
+from graphc.dump import heading, write
 from graphc.ir.dim import Symbol
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Input, Node, Read
@@ -18,6 +20,7 @@ from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Sto
 from graphc.schedule.lower import at, axes_of
 from graphc.schedule.memory import Placement, lifetimes, plan_arena
 from graphc.schedule.nests import lower_group, sites_of
+from graphc.schedule.text import print_schedule
 from graphc.schedule.verify_entry import verify_schedule
 
 
@@ -48,9 +51,14 @@ class Task:
 def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) -> EntrySchedule:
     """Fuse, decide where every value lives, order the kernels, lower them, and plan the arena.
 
-    Under GRAPHC_VERIFY the result is checked.
+    Under GRAPHC_VERIFY the result is checked, under GRAPHC_DUMP it is written to `<entry>/kernels.txt`.
     """
+    start = time.perf_counter()
     schedule = EntryScheduler(graph, state, target).run()
+    if folder := config.dump_directory():
+        kinds = (type(s).__name__.lower() for kernel in schedule.kernels for s in kernel.statements())
+        head = heading("schedule", time.perf_counter() - start, "statements", kinds)
+        write(folder / schedule.name / "kernels.txt", head + print_schedule(schedule))
     if config.verify():
         verify_schedule(schedule)
     return schedule

@@ -190,7 +190,7 @@ class Printer:
                 return f"for {extent(axis)}{WALK[kind]}:"
             case Reduce(axes=axes, lanes=lanes):
                 over = " ".join(map(extent, axes)) + WALK["lanes"] * lanes if axes else "lanes" * lanes
-                return f"reduce {over}:"
+                return f"reduce {over}".rstrip() + ":"
             case Contract(result=result, dtype=dtype, m=m, n=n, k=k, lhs=lhs, rhs=rhs):
                 operands = f"{self.matrix(lhs)}, {self.matrix(rhs)}"
                 return f"%{result} = matmul {operands} : {dtype}, for {extent(m)} {extent(n)}, k = {k}:"
