@@ -1,4 +1,4 @@
-"""Python calls with `out=` allocate nothing, as an interposed malloc counts. (The file itself has no outside symbol.)"""
+"""Python calls with `out=` allocate nothing: an interposed malloc counts. (The files have no outside symbol.)"""
 
 from __future__ import annotations
 
