@@ -50,7 +50,7 @@ def peak(machine: Target, dtype: str) -> Callable[[], float]:
     compiled = Compiled(module, machine)
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(compiled.address("peak"))
     out = np.zeros(CHAINS * lanes, DTYPES[dtype])
-    count = 100_000
+    count = 50_000
 
     def measure(_alive: object = compiled) -> float:
         begin = time.thread_time()
@@ -69,7 +69,7 @@ def kernel_rate(case: Case) -> Callable[[], float]:
     left, right = stored(a, case.a, kernel.panel), stored(b, case.b, kernel.panel)
     out, scratch = aligned(m * n, DTYPES[case.dtype]), kernel.scratch(k)
     flops = 2 * m * n * k
-    repeat = max(1, 20_000_000 // flops)
+    repeat = max(1, 60_000_000 // flops)
     arrays = left, right, out, scratch
     pointers = [array.ctypes.data for array in arrays]
 
