@@ -38,18 +38,18 @@ def fault(entry: EntrySchedule, what: str, kernel: Kernel | None = None) -> Inte
 
 def check_buffers(entry: EntrySchedule) -> None:
     """What kernels touch is there, under one name each; data has the bytes of its type; dimensions are the entry's."""
-    placed = [p.buffer for p in entry.arena]
-    known = {"input": entry.inputs, "output": entry.outputs, "data": tuple(entry.data), "arena": tuple(placed)}
-    names: dict[str, Buffer] = {}
+    placed = {p.buffer for p in entry.arena}
+    outputs = set(entry.outputs) & placed
+    known = {"input": set(entry.inputs), "output": outputs, "data": set(entry.data), "arena": placed}
+    states: dict[str, Buffer] = {}
     symbols = frozenset(entry.symbols)
     for kernel in entry.kernels:
         for buffer in kernel.buffers():
-            if buffer not in known.get(buffer.place, (buffer,)):
-                raise fault(entry, f"{buffer.name} is no {buffer.place} buffer of the entry", kernel)
-            if buffer.place == "output" and buffer not in placed:
-                raise fault(entry, f"{buffer.name} has no place in the arena", kernel)
-            if buffer.place == "state" and names.setdefault(buffer.name, buffer) != buffer:
-                raise fault(entry, f"{buffer.name} is {names[buffer.name].type} elsewhere", kernel)
+            if buffer.place == "state":
+                if states.setdefault(buffer.name, buffer) != buffer:
+                    raise fault(entry, f"{buffer.name} is {states[buffer.name].type} elsewhere", kernel)
+            elif buffer not in known[buffer.place]:
+                raise fault(entry, f"{buffer.name} is no {buffer.place} buffer that has a place", kernel)
             if not symbols.issuperset(symbols_of(*buffer.type.shape)):
                 raise fault(entry, f"{buffer.name}: {buffer.type} has a dimension that no input binds", kernel)
     for buffer, content in entry.data.items():
@@ -92,17 +92,20 @@ def check_written(entry: EntrySchedule, kernel: Kernel, buffer: Buffer, writer: 
 
 def check_arena(entry: EntrySchedule) -> None:
     """Every buffer has room, and starts above (directly or not) or below every other that is live with it."""
-    below: dict[Buffer, set[Buffer]] = {}
+    order: dict[Buffer, int] = {}
+    below: list[int] = []  # for each buffer by position, the positions below it as bits
     for place in entry.arena:
-        buffer = place.buffer
-        if buffer in below:
-            raise fault(entry, f"{buffer.name} has two places in the arena")
+        buffer, bits = place.buffer, 0
         if place.size != align_up(buffer.type.size * buffer.type.dtype.itemsize, ALIGN):
             raise fault(entry, f"{buffer.name}: {buffer.type} has {place.size} bytes of the arena")
-        if not below.keys() >= set(place.above):
-            raise fault(entry, f"{buffer.name} lies above a buffer that is placed after it")
-        below[buffer] = set(place.above).union(*(below[b] for b in place.above))
-    spans = lifetimes(entry.kernels, entry.outputs)
-    for (a, life), (b, other) in combinations(spans.items(), 2):
-        if life.overlaps(other) and a not in below[b] and b not in below[a]:
+        for lower in place.above:
+            if lower not in order:
+                raise fault(entry, f"{buffer.name} lies above {lower.name}, which is not placed before it")
+            bits |= 1 << order[lower] | below[order[lower]]
+        if order.setdefault(buffer, len(order)) != len(below):
+            raise fault(entry, f"{buffer.name} has two places in the arena")
+        below.append(bits)
+    spans = [(order[b], b, life) for b, life in lifetimes(entry.kernels, entry.outputs).items()]
+    for (i, a, life), (j, b, other) in combinations(spans, 2):
+        if life.overlaps(other) and not (below[i] >> j | below[j] >> i) & 1:
             raise fault(entry, f"{a.name} and {b.name} are live together, but may overlap in the arena")
