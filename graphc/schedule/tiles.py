@@ -232,16 +232,15 @@ def worth_swapping(rows: int, cols: int, depth: int) -> bool:
 
 
 def block_depth(plan: TilePlan, left: Layout, depth: int, panel: int) -> int:
-    """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills half of L1.
+    """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills most of L1.
 
-    A step reads a row of the panel of B, and of A an element a row of the tile; or, if A is transposed, a cache line,
-    which neighbouring tiles share.
+    A step reads a row of the panel of B, and of A an element a row of the tile, or a cache line if it is transposed.
     Blocks do not pay where all steps' parts fit in L1, or where reloading the sums costs more than it saves.
     """
-    step = plan.panel * plan.itemsize + (LINE_BYTES // 2 if left == "transposed" else plan.height * plan.itemsize)
+    step = plan.panel * plan.itemsize + (LINE_BYTES if left == "transposed" else plan.height * plan.itemsize)
     if depth * step <= L1_BYTES:
         return 0
-    most = L1_BYTES // 2 // step
+    most = L1_BYTES * 5 // 8 // step
     steps = align_up(-(-depth // -(-depth // most)), max(panel, 16))
     moved = 2 * plan.height * plan.width / LOAD_RATE
     return steps if moved <= RELOAD_SHARE * steps * step_cycles(plan.height, plan.width) else 0
@@ -259,15 +258,13 @@ def group(plan: TilePlan, cols: int | None) -> int:
 def block_rows(rows: int | None, height: int, unit: int) -> int:
     """Rows in a block that makes B stay in L1, or is transposed by squares of `unit` rows: about BLOCK_ROWS.
 
-    Equal blocks, if a size near that gives them; else whole tiles.
+    One block, if there are not many more; else whole tiles, in equal blocks if a size near that gives them.
     """
-    if rows is not None:
-        sizes = [size for size in range(unit, 2 * BLOCK_ROWS + 1, unit) if size >= rows or rows % size == 0]
-        best = min(sizes, key=lambda size: abs(size - BLOCK_ROWS), default=0)
-        if 2 * best >= min(rows, BLOCK_ROWS):
-            return best
+    if rows is not None and rows <= 2 * BLOCK_ROWS:
+        return max(align_up(rows, unit), unit)
     whole = lcm(height, unit)
-    return max(BLOCK_ROWS // whole, 1) * whole
+    near = [size for size in range(whole, 2 * BLOCK_ROWS, whole) if abs(size - BLOCK_ROWS) <= BLOCK_ROWS // 3]
+    return min(near, key=lambda size: (rows is not None and rows % size != 0, abs(size - BLOCK_ROWS)), default=whole)
 
 
 def epilogue_rows(plan: TilePlan, rows: int | None) -> int:
