@@ -104,11 +104,11 @@ def build_program(
 
 def shared_object(program: TracedProgram, options: Options) -> bytes:
     """The linked file, as bytes."""
-    from graphc.codegen.link import link_shared
     from graphc.codegen.object import emit_object
+    from graphc.codegen.outputs import link
 
     emitted, _ = emit_program(program, options, image=None)
-    return link_shared(emit_object(emitted.text, options.target), emitted.exports, f"{options.prefix}.so")
+    return link(emit_object(emitted.text, options.target), emitted.exports, f"{options.prefix}.so")
 
 
 def emit_program(

@@ -21,8 +21,7 @@ LINKERS = ("auto", "own", "cc")
 def write_output(object_bytes: bytes, exports: Sequence[str], path: Path, linker: str = "auto") -> None:
     """Write `path` from an object: `.o` as it is, `.a` as a static library, anything else linked.
 
-    `auto` is graphc's own linker wherever it knows the machine, else the system's `cc`. The file appears whole or
-    not at all, so that a program which has the old one loaded goes on.
+    The file appears whole or not at all, so that a program which has the old one loaded goes on.
     """
     if linker not in LINKERS:
         raise TargetError(f"unknown linker {linker!r}", help=f"use one of {', '.join(LINKERS)}")
@@ -30,14 +29,19 @@ def write_output(object_bytes: bytes, exports: Sequence[str], path: Path, linker
         content = object_bytes
     elif path.suffix == ".a":
         content = archive(object_bytes, exports, path.stem + ".o")
-    elif linker == "own" or (linker == "auto" and links_itself(object_bytes)):
-        content = link_shared(object_bytes, exports, path.name)
     else:
-        content = link_with_cc(object_bytes, exports, path.name)
+        content = link(object_bytes, exports, path.name, linker)
     try:
         write_atomically(path, content, 0o644 if path.suffix in (".o", ".a") else 0o755)
     except OSError as error:
         raise BuildError(f"could not write {path}: {error.strerror}") from None
+
+
+def link(object_bytes: bytes, exports: Sequence[str], soname: str, linker: str = "auto") -> bytes:
+    """The shared object: `auto` is graphc's own linker wherever it knows the machine, else the system's `cc`."""
+    if linker == "own" or (linker == "auto" and links_itself(object_bytes)):
+        return link_shared(object_bytes, exports, soname)
+    return link_with_cc(object_bytes, exports, soname)
 
 
 def links_itself(object_bytes: bytes) -> bool:
