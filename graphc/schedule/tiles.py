@@ -40,7 +40,7 @@ TALLEST, TALLEST_TRANSPOSED, TALLEST_TRANSPOSED_VECTOR = 8, 6, 4
 #: Heights of main tiles: those that batches are multiples of, and what fits sixteen registers best.
 HEIGHTS = (1, 2, 4, 6, 8)
 
-#: FMAs up to which a round of the loop over k is more than one step.
+#: Up to so large a K, and so many FMAs, a round of the loop over k is more than one step.
 UNROLLED = 32
 
 #: The first-level data cache: what every x86 core of the last decade has at least.
@@ -220,8 +220,8 @@ def plan_matmul(
 
 
 def unroll(k: int | None, accumulators: int) -> int:
-    """Steps of k in one round of the inner loop: all or four, if that is a handful of FMAs."""
-    if k is None:
+    """Steps of k in one round of the inner loop: all or four, where k is small and that is a handful of FMAs."""
+    if k is None or k > UNROLLED:
         return 1
     return next((steps for steps in (k, 4) if steps and k % steps == 0 and steps * accumulators <= UNROLLED), 1)
 
