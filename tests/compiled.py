@@ -82,8 +82,8 @@ class CompiledGraph:
         arrays = (memory, workspace, *arguments, *outputs)
         state_at, workspace_at, *rest = [ctypes.c_void_p(a.ctypes.data) for a in arrays]
         self.library["body"](state_at, workspace_at, *symbols, *rest)
-        updated = {name for name, _ in self.graph.updates}
-        updates = {slot.name: unpack(memory, slot) for slot in self.layout.slots if slot.name in updated}
+        slots = {slot.name: slot for slot in self.layout.slots}
+        updates = {name: unpack(memory, slots[name]) for name, _ in self.graph.updates}
         return Evaluation(tuple(a.copy() for a in outputs), updates)
 
 

@@ -240,10 +240,6 @@ class KernelVerifier:
                 raise self.fault(statement, f"{access.buffer.name} has {type_.size} elements, not {seen}")
         for index, size in zip(access.index, shape, strict=True):
             self.index(statement, index, size)
-        if access.buffer.panel and self.has_lanes(access.index):
-            row, column = access.index
-            if self.lane_axis is None or column != Index.of(self.lane_axis) or self.has_lanes((row,)):
-                raise self.fault(statement, f"its lanes do not run along the rows of {access.buffer.name}")
 
     def has_lanes(self, indices: Sequence[Index]) -> bool:
         """Whether an index differs between lanes."""
