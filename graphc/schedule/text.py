@@ -1,7 +1,7 @@
 """The printed schedule of an entry: its buffers, then its kernels in the order they run.
 
     dim N: typical=64
-    entry predict(N)
+    entry predict(N; in.x) -> out.0
       input in.x: f32[N,10]
       output out.0: f32[N]
       arena out.0: f32[N], 64*((4*N + 63) // (64)) bytes at 0, kernels 0 .. 0
@@ -67,7 +67,7 @@ def print_schedule(entry: EntrySchedule, sites: bool = True) -> str:
     """The whole schedule of an entry; with `sites`, each kernel's first line ends with the user's lines behind it."""
     names = Names(entry)
     spans = lifetimes(entry.kernels, entry.outputs)
-    lines = [*dimensions(entry), f"entry {word(entry.name)}({', '.join(s.name for s in entry.symbols)})"]
+    lines = [*dimensions(entry), f"entry {word(entry.name)}{interface(entry, names)}"]
     for buffer in names.declared:
         segment = entry.data.get(buffer)
         lines.append(f"  {names.declaration(buffer)}" + (f", {contents(segment)}" if segment is not None else ""))
@@ -76,6 +76,13 @@ def print_schedule(entry: EntrySchedule, sites: bool = True) -> str:
     for position, kernel in enumerate(entry.kernels):
         lines += [f"kernel {position} {heading(kernel, sites)}", *Printer(names).indented(kernel.body)]
     return "\n".join(lines) + "\n"
+
+
+def interface(entry: EntrySchedule, names: Names) -> str:
+    """What a call of the entry takes and gives: `(N; in.x, in.y) -> out.0`."""
+    symbols = ", ".join(s.name for s in entry.symbols)
+    inputs, outputs = (", ".join(names.of[b] for b in side) for side in (entry.inputs, entry.outputs))
+    return f"({symbols}; {inputs}) -> {outputs}"
 
 
 def print_kernel(kernel: Kernel, sites: bool = True) -> str:
@@ -200,8 +207,9 @@ class Printer:
                 return f"%{result} = index {self.index(index)} : {dtype}"
             case Position(result=result, value=value, size=size):
                 return f"%{result} = clamp %{value} to {size}"
-            case Load(result=result, access=access):
-                return f"%{result} = load {self.access(access)} : {access.buffer.type.dtype}"
+            case Load(result=result, access=access, places=places):
+                empty = "" if places == 1 else f", zero where {places} is 0"
+                return f"%{result} = load {self.access(access)} : {access.buffer.type.dtype}{empty}"
             case Compute(result=result, dtype=dtype, op=op, operands=operands):
                 return f"%{result} = {operation(op)} {', '.join(f'%{o}' for o in operands)} : {dtype}"
             case Store(access=access, value=value):
