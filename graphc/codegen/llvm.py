@@ -411,10 +411,10 @@ class Builder:
         self._lines[mark:mark] = heads
         self.branch_if(self.icmp("slt", following, stop), body, end)
         self.label(end)
-        loop._results = [
-            self.phi(n.type, [(n, latch)] if known else [(v, before), (n, latch)])
-            for v, n in zip(carried, loop.next, strict=True)
-        ]
+        loop._results = list(loop.next)
+        if not known:
+            pairs = zip(carried, loop.next, strict=True)
+            loop._results = [self.phi(n.type, [(v, before), (n, latch)]) for v, n in pairs]
 
 
 def natural_alignment(type_: str) -> int:
