@@ -15,10 +15,21 @@ PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _sites: dict[tuple[str, int], Site] = {}
 
 
+class _Ours(dict[str, bool]):
+    """Whether a file is graphc's: asked for every frame of every operation, so each answer is kept."""
+
+    def __missing__(self, file: str) -> bool:
+        ours = self[file] = file.startswith(PACKAGE)
+        return ours
+
+
+_ours = _Ours()
+
+
 def user_frame() -> FrameType | None:
     """The innermost call that is not in graphc; None where there is none."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None and _ours[frame.f_code.co_filename]:
         frame = frame.f_back
     return frame
 
