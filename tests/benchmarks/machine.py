@@ -33,7 +33,8 @@ def describe(*packages: str) -> str:
         except metadata.PackageNotFoundError:
             versions.append(f"{name} -")
     load = os.getloadavg()[0]
-    return f"{model}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}; {', '.join(versions)}"
+    python = platform.python_version()
+    return f"{model}, {os.cpu_count()} cores, load {load:.1f}, Python {python}; {', '.join(versions)}"
 
 
 def seconds_per_step(run: Callable[[int], object], budget: float = 0.05) -> float:

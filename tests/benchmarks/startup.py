@@ -1,7 +1,7 @@
-"""Whole processes: `python -m tests.benchmarks.startup [repeats]`. Needs torch (extra `bench`) in the same environment.
+"""Whole processes: `python -m tests.benchmarks.startup [repeats]`. Needs torch (extra `bench`) beside graphc.
 
-Training the digits network from nothing, with an empty cache and with a warm one, beside `import torch`; `import graphc`
-beside `import numpy`. Runs are taken in turns; ratios are of medians of wall time.
+Training the digits network from nothing, with an empty cache and with a warm one, beside `import torch`;
+`import graphc` beside `import numpy`. Runs are taken in turns; ratios are of medians of wall time.
 """
 
 from __future__ import annotations
