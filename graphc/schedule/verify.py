@@ -272,7 +272,8 @@ class KernelVerifier:
             else:
                 high = high + reach
         if too_large(high + 1, size) or too_large(0, low):
-            raise self.fault(statement, f"runs from {low} to {high}, outside 0 .. {size} - 1")
+            reach = f"is {low}" if low == high else f"runs from {low} to {high}"
+            raise self.fault(statement, f"its index {reach}, outside 0 .. {size} - 1")
 
     def check_rereads(self, statements: Sequence[Stmt]) -> None:
         """What is read of a buffer that the kernel writes is written back, at that place, later in the same body."""
@@ -287,9 +288,10 @@ class KernelVerifier:
 
 
 def too_large(size: Size, limit: Size) -> bool:
-    """Whether a size exceeds a limit for certain, whatever the symbols are."""
-    excess = lower_bound(size - limit)
-    return excess is not None and excess > 0
+    """Whether a size exceeds a limit for certain: at some values of the symbols, and is not below it at any."""
+    excess = size - limit
+    least = lower_bound(excess)
+    return least is not None and least >= 0 and excess != 0
 
 
 @lru_cache(maxsize=4096)
