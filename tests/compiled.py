@@ -134,7 +134,13 @@ def unpack(memory: Array, slot: Slot) -> Array:
     return np.ascontiguousarray(panels.transpose(1, 0, 2).reshape(rows, -1)[:, :columns])
 
 
-def run_compiled(graph: Graph, inputs: Sequence[Array], state: Mapping[str, Array]) -> Evaluation:
+def run_compiled(
+    graph: Graph,
+    inputs: Sequence[Array],
+    state: Mapping[str, Array],
+    target: Target | None = None,
+    allocate: Allocator | None = None,
+) -> Evaluation:
     """Compile a graph and run it once."""
     types = {n.op.variable: n.type for n in graph.nodes() if isinstance(n.op, Read)}
-    return CompiledGraph(graph, types)(inputs, state)
+    return CompiledGraph(graph, types, target)(inputs, state, allocate)

@@ -10,22 +10,24 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from graphc import ops
+from graphc.codegen.lanes import Lanes
+from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
 from graphc.ir.node import Array, Node, Op, Read
 from graphc.ir.text import parse_graph, print_graph, segments
 from graphc.ir.types import f32, f64
 from graphc.ops.elementwise import StopGradient
+from graphc.ops.reduction import ReduceSum
 from graphc.ops.transcendental import Tanh
 from graphc.passes import simplify
 from graphc.passes.pipeline import PIPELINE, optimise
 from graphc.passes.rewrite import Rule, RuleSet
+from graphc.runtime.targets import target
+from graphc.schedule.program import EntryScheduler
+from tests.compiled import run_compiled
+from tests.guards import GuardedMemory
 from tests.random_graphs import Case, cases, disagreement
-
-try:
-    from tests.compiled import run_compiled
-except ImportError:
-    run_compiled = None  # type: ignore[assignment]
 
 Check = Callable[[Case], None]
 
@@ -98,11 +100,16 @@ def difference(case: Case, direction: Mapping[Node, Array], step: float) -> floa
     return (loss(step) - loss(-step)) / (2 * step)
 
 
-def check_compiled(case: Case) -> None:
-    """Machine code gives the interpreter's result within the bound."""
-    optimised = optimise(case.graph)
-    fault = disagreement(case, run_compiled(optimised, case.inputs, case.state))
-    assert fault is None, f"compiled: {fault}\n{print_graph(optimised)}"
+def check_compiled(cpu: str) -> Check:
+    """Machine code for a CPU, between guard pages, gives the interpreter's result within the bound."""
+
+    def check(case: Case) -> None:
+        optimised = optimise(case.graph)
+        got = run_compiled(optimised, case.inputs, case.state, target(cpu), GuardedMemory())
+        fault = disagreement(case, got)
+        assert fault is None, f"compiled for {cpu}: {fault}\n{print_graph(optimised)}"
+
+    return check
 
 
 def test_passes_keep_the_meaning_of_random_graphs() -> None:
@@ -123,9 +130,9 @@ def test_gradients_of_random_graphs_are_those_of_differences() -> None:
     over(check_gradients, 60, dtypes=(f64,))
 
 
-@pytest.mark.skipif(run_compiled is None, reason="nothing compiles yet")
-def test_random_graphs_compile_to_their_meaning() -> None:
-    over(check_compiled, 30)
+@pytest.mark.parametrize(("cpu", "examples"), [("native", 60), ("x86-64-v3", 25), ("x86-64-v2", 15)])
+def test_random_graphs_compile_to_their_meaning(cpu: str, examples: int) -> None:
+    over(check_compiled(cpu), examples)
 
 
 @pytest.mark.slow
@@ -135,9 +142,9 @@ def test_many_random_graphs(check: Check) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(run_compiled is None, reason="nothing compiles yet")
-def test_many_random_graphs_compile_to_their_meaning() -> None:
-    over(check_compiled, 2000)
+@pytest.mark.parametrize(("cpu", "examples"), [("native", 1500), ("x86-64-v3", 500), ("x86-64-v2", 200)])
+def test_many_random_graphs_compile_to_their_meaning(cpu: str, examples: int) -> None:
+    over(check_compiled(cpu), examples, most=16)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +167,27 @@ def test_a_planted_wrong_vjp_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tanh, "vjp", lambda self, ct, y, x: (ct * (1.0 - y),))
     with pytest.raises(AssertionError, match="along the direction"):
         search(check_gradients, 50, dtypes=(f64,))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "wrong"),
+    [
+        (Tanh, "emit", lambda self, e, x: e.tanh(e.mul(x, e.constant(1.0001)))),
+        (ReduceSum, "combine", lambda self, e, acc, x: e.max(acc, x)),
+        (Lanes, "select", lambda self, condition, x, y: y),
+    ],
+    ids=["tanh", "sum", "select"],
+)
+def test_a_planted_miscompile_is_caught(
+    owner: type, name: str, wrong: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, name, wrong)
+    with pytest.raises(AssertionError, match="compiled for native"):
+        search(check_compiled("native"), 50)
+
+
+def test_a_value_that_is_written_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the edges that put an update after the readers of the old value."""
+    monkeypatch.setattr(EntryScheduler, "readers_of", lambda self, name: [])
+    with pytest.raises((AssertionError, InternalError), match=r"compiled for native|which the kernel writes"):
+        search(check_compiled("native"), 200)
