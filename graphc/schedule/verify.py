@@ -272,8 +272,8 @@ class KernelVerifier:
             else:
                 high = high + reach
         if too_large(high + 1, size) or too_large(0, low):
-            reach = f"is {low}" if low == high else f"runs from {low} to {high}"
-            raise self.fault(statement, f"its index {reach}, outside 0 .. {size} - 1")
+            span = f"is {low}" if low == high else f"runs from {low} to {high}"
+            raise self.fault(statement, f"its index {span}, outside 0 .. {size} - 1")
 
     def check_rereads(self, statements: Sequence[Stmt]) -> None:
         """What is read of a buffer that the kernel writes is written back, at that place, later in the same body."""
