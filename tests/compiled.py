@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import itertools
 import math
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -53,6 +55,7 @@ class CompiledGraph:
             path = Path(folder) / f"{name}.so"
             path.write_bytes(binary)
             self.library = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        weakref.finalize(self, _ctypes.dlclose, self.library._handle).atexit = False
 
     def emit(self) -> str:
         """The LLVM module: `body` and `workspace`."""
