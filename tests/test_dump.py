@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,5 +54,10 @@ def test_every_stage_is_dumped_even_from_a_warm_cache(tmp_path: Path, monkeypatc
         for text in (p.read_text() for p in folder.glob("0*.txt")):
             graph = parse_graph(text)
             assert print_graph(parse_graph(print_graph(graph))) == print_graph(graph)
+        heads = {stage: (folder / f"kernels.{stage}").read_text().splitlines()[0] for stage in ("txt", "ll", "s")}
+        assert re.match(r"; schedule: \d+\.\d+ ms, \d+ statements: \d", heads["txt"])
+        assert re.match(r"; emit: \d+\.\d+ ms, \d+ instructions: \d", heads["ll"])
+        assert re.match(r"# object: \d+\.\d+ ms, \d+ instructions: \d", heads["s"])
+        assert "; test_dump.py:" in (folder / "kernels.txt").read_text()
     assert "define i32 @dumped_softmax" in (tmp_path / "dump" / "program.ll").read_text()
     assert "dumped_softmax:" in (tmp_path / "dump" / "program.s").read_text()
