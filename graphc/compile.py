@@ -115,7 +115,6 @@ def emit_program(
     program: TracedProgram, options: Options, image: bytes | None
 ) -> tuple[EmittedProgram, sig.Signature]:
     """Everything between the traced graphs and LLVM's text."""
-    from graphc.codegen.dump import dump_code
     from graphc.codegen.program import ScheduledProgram, emit
     from graphc.interface import describe, entry_abi
     from graphc.passes.pipeline import optimise
@@ -134,6 +133,8 @@ def emit_program(
     signature = describe(program, abis, layout, options.prefix, options.target)
     emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)
     if folder := config.dump_directory():
+        from graphc.codegen.dump import dump_code
+
         dump_code(folder, emitted.text, [*schedules, initial], layout, options.target)
     return emitted, signature
 

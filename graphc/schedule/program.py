@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from graphc import config
-from graphc.dump import heading, write
 from graphc.ir.dim import Symbol
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Input, Node, Read
@@ -20,8 +19,6 @@ from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Sto
 from graphc.schedule.lower import at, axes_of
 from graphc.schedule.memory import Placement, lifetimes, plan_arena
 from graphc.schedule.nests import lower_group, sites_of
-from graphc.schedule.text import print_schedule
-from graphc.schedule.verify_entry import verify_schedule
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,15 @@ def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) ->
     start = time.perf_counter()
     schedule = EntryScheduler(graph, state, target).run()
     if folder := config.dump_directory():
+        from graphc.dump import heading, write
+        from graphc.schedule.text import print_schedule
+
         kinds = (type(s).__name__.lower() for kernel in schedule.kernels for s in kernel.statements())
         head = heading("schedule", time.perf_counter() - start, "statements", kinds)
         write(folder / schedule.name / "kernels.txt", head + print_schedule(schedule))
     if config.verify():
+        from graphc.schedule.verify_entry import verify_schedule
+
         verify_schedule(schedule)
     return schedule
 
