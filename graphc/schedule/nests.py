@@ -238,8 +238,7 @@ def lower_contraction(group: Group, buffers: Buffers, target: Target) -> tuple[S
     plan = tile_plan(target, anchor, matrices, frame.body)
     scratch = None
     if plan.pack or plan.block_rows:
-        size: Size = plan.scratch_bytes(k)  # type: ignore[type-var]  # int or Dim, each of which it takes
-        scratch = Buffer("scratch", TensorType(u8, (size,)), "arena")
+        scratch = Buffer("scratch", TensorType(u8, (plan.scratch_bytes(k),)), "arena")
     lowering.frames[-1].body.append(
         Contract(result, anchor.type.dtype, m, n, k, matrices[0], matrices[1], plan, scratch, tuple(frame.body))
     )

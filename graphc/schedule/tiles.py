@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from math import lcm
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, overload
 
 from graphc.errors import InternalError
+from graphc.ir.dim import Size
 from graphc.runtime.targets import Target
 
 #: How a matrix lies in memory. `row`: [rows, cols], cols contiguous. `panel`: ceil(cols / P) panels of rows x P.
@@ -64,17 +65,6 @@ FMA_RATE, LOAD_RATE, FMA_LATENCY = 2, 2, 4.25
 
 #: The share of the loads' time that the FMAs do not hide: few miss in L1, unless A is transposed and deep.
 LOAD_PRICE, STRIDED_LOAD_PRICE = 0.05, 0.3
-
-
-class Size(Protocol):
-    """A number of elements: an int, or a symbolic dimension."""
-
-    def __add__(self: S, other: int, /) -> S: ...
-
-    def __mul__(self: S, other: int, /) -> S: ...
-
-
-S = TypeVar("S", bound=Size)
 
 
 class Run(NamedTuple):
@@ -138,8 +128,14 @@ class TilePlan:
         """The end of the part of scratch, after the square, where the accumulators of a row block are kept."""
         return self.square_bytes + align_up(self.block_rows * self.group * self.panel * self.itemsize, ALIGN)
 
-    def scratch_bytes(self, k: S) -> S:
-        """Bytes of scratch (64-aligned), linear in the contracted size K, an int or a symbolic dimension."""
+    @overload
+    def scratch_bytes(self, k: int) -> int: ...
+
+    @overload
+    def scratch_bytes(self, k: Size) -> Size: ...
+
+    def scratch_bytes(self, k: Size) -> Size:
+        """Bytes of scratch (64-aligned), linear in the contracted size K."""
         row = self.group * self.panel * self.itemsize if self.pack else 0
         return k * row + (self.lanes * row + self.buffer_bytes)
 

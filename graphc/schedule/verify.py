@@ -172,7 +172,7 @@ class KernelVerifier:
             if plan.pack or plan.block_rows:
                 raise self.fault(statement, "its plan needs scratch")
             return
-        needed: Size = plan.scratch_bytes(statement.k)  # type: ignore[type-var]
+        needed = plan.scratch_bytes(statement.k)
         if scratch.place != "arena" or scratch.type.dtype != u8 or too_large(needed, scratch.type.size):
             raise self.fault(statement, f"{scratch.name} is no scratch of {needed} bytes")
         if any(isinstance(s, Load | Store) and s.access.buffer == scratch for s in self.kernel.statements()):
