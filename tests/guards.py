@@ -33,7 +33,7 @@ class GuardedMemory:
         for guard in (base, base + (pages + 1) * PAGE):
             if LIBC.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) != 0:
                 raise OSError(ctypes.get_errno(), "mprotect")
-        whole = np.frombuffer(area, np.uint8)[PAGE : (pages + 1) * PAGE]
-        given = whole[:size] if self.at_start else whole[pages * PAGE - size :]
+        offset = PAGE if self.at_start else (pages + 1) * PAGE - size
+        given: Array = np.ndarray((size,), np.uint8, area, offset)  # a slice would lose the place where it is empty
         given[:] = 0xA5
         return given
