@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.benchmarks.machine import describe
+
 #: What each measures, in the order they run.
 BENCHMARKS = {
     "steps": ["steps"],
@@ -18,6 +20,7 @@ BENCHMARKS = {
 
 def main(names: list[str]) -> None:
     """Run the benchmarks of these names, or all."""
+    print(describe("graphc", "llvmlite", "numpy", "torch", "jax", "optax"))
     for name in names or BENCHMARKS:
         module, *arguments = BENCHMARKS[name]
         print(f"\n== {name}", flush=True)
