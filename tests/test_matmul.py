@@ -19,7 +19,7 @@ from graphc.codegen.matmul import Epilogue
 from graphc.errors import InternalError
 from graphc.runtime import targets
 from graphc.schedule.tiles import Layout, TilePlan, balanced, plan_matmul
-from tests.matmul_kernel import DTYPES, Array, Case, Kernel, store_epilogue
+from tests.matmul_kernel import DTYPES, Array, Case, Kernel, store_epilogue, stored
 
 LAYOUTS: tuple[Layout, ...] = ("row", "transposed", "panel", "panel_transposed")
 PAIRS = list(itertools.product(LAYOUTS, LAYOUTS))
@@ -97,6 +97,13 @@ PLANS = {
     "blocks of k": {"block_rows": 24, "block_depth": 16, "height": 6, "group": 3},
     "packed blocks of k": {"block_rows": 8, "block_depth": 32, "height": 4, "pack": True, "group": 2},
     "unrolled": {"unroll": 5},
+    "groups": {"group": 2, "pack": True},
+}
+
+LEFT_PLANS = {
+    "both sides packed": {"pack_left": 41, "pack": True, "group": 3},
+    "left packed": {"pack_left": 41, "height": 6, "width": 2},
+    "one row": {"pack_left": 41, "height": 1},
 }
 
 
@@ -108,6 +115,28 @@ def test_every_plan_gives_the_same_bits(change: dict[str, int], m: int | None) -
     got = Kernel(Case(BEST, (m, 100, 85), plan=plan))(left, right)
     check(got, left, right)
     assert got.tobytes() == Kernel(Case(BEST, (None, None, None)))(left, right).tobytes()
+
+
+@every_target
+@pytest.mark.parametrize("change", LEFT_PLANS.values(), ids=list(LEFT_PLANS))
+@pytest.mark.parametrize("k", [None, 85])
+def test_a_packed_left_operand_gives_the_same_bits(
+    target: targets.Target, change: dict[str, int], k: int | None
+) -> None:
+    left, right = matrices(41, 100, 85, "f32")
+    plan = plan_matmul(target, "f32", 41, 100, k, "transposed", "row")
+    plan = replace(plan, block_rows=0, **change)  # type: ignore[arg-type]
+    got = Kernel(Case(target, (41, 100, k), "transposed", plan=plan))(left, right)
+    check(got, left, right)
+    assert got.tobytes() == Kernel(Case(target, (None, None, None)))(left, right).tobytes()
+
+
+@every_target
+def test_a_deep_left_operand_is_packed_where_many_columns_pay_for_it(target: targets.Target) -> None:
+    assert plan_matmul(target, "f32", 512, 1024, 512, "transposed", "row").pack_left == 512
+    assert plan_matmul(target, "f32", 512, 32, 512, "transposed", "row").pack_left == 0
+    assert plan_matmul(target, "f32", None, 1024, 512, "transposed", "row").pack_left == 0
+    assert plan_matmul(target, "f32", 512, 1024, 512, "transposed", "row", epilogue_cost=500).pack_left == 0
 
 
 @pytest.mark.parametrize("b", ["transposed", "panel_transposed"])
@@ -172,16 +201,25 @@ class Guarded:
 @pytest.mark.parametrize(("a", "b"), PAIRS)
 def test_nothing_outside_is_touched(target: targets.Target, a: Layout, b: Layout) -> None:
     """A fault here kills the process: that is the failure."""
-    from tests.matmul_kernel import stored
-
     choose = random.Random(f"guard {target.name} {a} {b}")
-    drawn, left, right = case(target, a, b, choose, "f32")
+    run_between_guards(*case(target, a, b, choose, "f32"))
+
+
+@every_target
+def test_nothing_outside_is_touched_by_packing_both_sides(target: targets.Target) -> None:
+    left, right = matrices(41, 100, 33, "f32")
+    plan = TilePlan(4, target.lanes(4), 6, 2, group=3, pack=True, pack_left=41)
+    run_between_guards(Case(target, (41, 100, 33), "transposed", plan=plan), left, right)
+
+
+def run_between_guards(drawn: Case, left: Array, right: Array) -> None:
+    """A right product with every operand, and scratch, flush against a page that can't be touched."""
     kernel = Kernel(drawn)
     (m, k), n = left.shape, right.shape[1]
     for at_end in (False, True):
-        operands = [stored(left, a, kernel.panel), stored(right, b, kernel.panel), np.zeros((m, n), np.float32)]
+        operands = [stored(left, drawn.a, kernel.panel), stored(right, drawn.b, kernel.panel)]
         scratch = Guarded(kernel.scratch(k), at_end)
-        guarded = [Guarded(o, at_end) for o in operands]
+        guarded = [Guarded(o, at_end) for o in (*operands, np.zeros((m, n), np.float32))]
         kernel.run(*(g.address for g in guarded), scratch.address, m, n, k, 1)
         check(guarded[2].read(), left, right)
 
@@ -291,10 +329,15 @@ def test_scratch_must_be_given_where_the_plan_needs_it() -> None:
 # -- plans ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [{"swapped": True}, {"block_depth": 64}, {"group": 2}])
+@pytest.mark.parametrize("change", [{"swapped": True}, {"block_depth": 64}])
 def test_a_plan_that_keeps_sums_says_where(change: dict[str, int]) -> None:
     with pytest.raises(InternalError, match="block_rows"):
         TilePlan(4, 16, 4, 4, **change)  # type: ignore[arg-type]
+
+
+def test_a_plan_packs_the_left_operand_or_keeps_sums() -> None:
+    with pytest.raises(InternalError, match="row blocks"):
+        TilePlan(4, 16, 4, 4, pack_left=64, block_rows=16)
 
 
 @given(st.integers(0, 2000), st.integers(1, 12))
@@ -328,4 +371,4 @@ def test_tiles_fit_the_registers(
 ) -> None:
     plan = plan_matmul(target, "f32", m, n, k, *layouts)
     assert plan.height * plan.width + plan.width + 1 < target.vector_registers
-    assert (plan.scratch_bytes(k) > 0) == bool(plan.pack or plan.block_rows)
+    assert (plan.scratch_bytes(k) > 0) == plan.needs_scratch

@@ -8,12 +8,12 @@ from functools import partial
 from typing import Protocol
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
-from graphc.codegen.matmul_pack import Columns, pack_columns
-from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, column_walk, emit_tile, row_walk
+from graphc.codegen.matmul_pack import Columns, pack_columns, pack_rows
+from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, row_walk
 from graphc.codegen.transpose import load_transposed
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
-from graphc.schedule.tiles import Run, TilePlan
+from graphc.schedule.tiles import LINE_BYTES, Run, TilePlan
 
 __all__ = ["Epilogue", "Operand", "emit_matmul"]
 
@@ -49,7 +49,7 @@ def emit_matmul(
     """
     if plan.swapped:
         m, n, a, b_ = n, m, b_.flipped(), a.flipped()
-    if scratch is None and (plan.pack or plan.block_rows):
+    if scratch is None and plan.needs_scratch:
         raise InternalError("matmul: the plan needs scratch and none was given")
     arithmetic = Arithmetic.of(target, dtype, plan.lanes)
     _Matmul(b, arithmetic, m, n, k, a, b_, plan, epilogue, scratch or Value("ptr", "null")).emit()
@@ -101,13 +101,49 @@ class _Matmul:
 
     def emit(self) -> None:
         """All tiles, in the plan's order."""
+        if self.plan.pack_left:
+            self._pack_left()
         tiles = self._blocks if self.plan.block_rows else self._tiles
         self._columns(lambda panel: tiles(self._packed(panel)))
 
     def _tiles(self, panel: _Panel) -> None:
         """All tiles of some columns, each with its epilogue."""
+        b, extent = self.b, len(panel.masks) * self.plan.lanes
+
+        def rows(tile: Value) -> None:
+            shift = b.mul(tile, b.i64(extent))
+            columns = replace(panel, j=b.add(panel.j, shift), column=b.add(panel.column, shift))
+            self._all_rows(partial(self._direct, columns))
+
+        self._each(b.i64(0), panel.tiles, 1, rows)
+
+    def _all_rows(self, body: Callable[[Value, int], None]) -> None:
+        """The body for every row tile, where they do not depend on blocks."""
         for first, stop, heights in self._row_runs(self.m, self.m):
-            self._rows(first, stop, heights, partial(self._direct, panel))
+            self._rows(first, stop, heights, body)
+
+    def _pack_left(self) -> None:
+        """Copy all of A, as many steps of k at once as fill cache lines: their rows stay in L1 for all tiles."""
+        b, element, most = self.b, self.arithmetic.element, LINE_BYTES // self.plan.itemsize
+
+        def tile(first: Value, count: Value, i: Value, height: int) -> None:
+            source, target = row_walk(b, element, self.left, i, height), self._left(i, height)
+            pack_rows(b, element, count, source.at(b, element, first), target.at(b, element, first))
+
+        with b.loop(b.i64(0), self.k, most) as loop:
+            even = self.k.literal is not None and self.k.literal % most == 0
+            count = b.i64(most) if even else b.minimum(b.sub(self.k, loop.index), b.i64(most))
+            self._all_rows(partial(tile, loop.index, count))
+
+    def _left(self, i: Value, height: int) -> Walk:
+        """The tile of A from row i on: where it is, or packed in scratch."""
+        b, element, plan = self.b, self.arithmetic.element, self.plan
+        if not plan.pack_left:
+            return row_walk(b, element, self.left, i, height)
+        depth = b.add(self.k, b.i64(plan.lanes))
+        start = b.add(b.mul(depth, b.i64(plan.row_bytes)), b.i64(plan.buffer_bytes))
+        room = b.gep(element, b.gep("i8", self.scratch, start), b.mul(i, depth))
+        return Walk(room, tuple(b.i64(r) for r in range(height)), b.i64(height))
 
     def _packed(self, panel: _Panel) -> _Panel:
         """The panel with its part of B copied to scratch, if the plan says so."""
@@ -186,7 +222,7 @@ class _Matmul:
     def _sums(self, i: Value, height: int, panel: _Panel, start: list[Value], steps: _Steps) -> list[Value]:
         """The accumulators of a tile at the panel's first columns, row by row, after some steps of k."""
         b, element = self.b, self.arithmetic.element
-        rows = row_walk(b, element, self.left, i, height)
+        rows = self._left(i, height)
         columns = column_walk(b, element, panel.operand, panel.column, len(panel.masks), self.plan.lanes, panel.first)
         if steps.first is not None:
             rows, columns = rows.at(b, element, steps.first), columns.at(b, element, steps.first)

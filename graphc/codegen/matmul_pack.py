@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
-from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, integer, panel_offset
+from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, integer, panel_offset
 from graphc.codegen.transpose import load_transposed
 
 
@@ -42,6 +42,14 @@ def pack_columns(
         target = b.gep(arithmetic.element, room, panel_offset(b, loop.index, extent, b.mul(rows, extent)))
         _transpose_rows(b, arithmetic, k, right, offsets, target, packed.panel)
     return packed
+
+
+def pack_rows(b: Builder, element: str, count: Value, source: Walk, target: Walk) -> None:
+    """Copy `count` steps of a tile of A, whose rows are side by side, from one place to another."""
+    rows = vector_type(element, len(source.offsets))
+    with b.loop(b.i64(0), count, 1, [source.pointer, target.pointer], nonempty=True) as loop:
+        b.store(b.load(rows, loop.carried[0]), loop.carried[1])
+        loop.next = [b.gep(element, p, walk.step) for p, walk in zip(loop.carried, (source, target), strict=True)]
 
 
 def _copy(b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, columns: Columns, packed: Operand) -> None:

@@ -237,7 +237,7 @@ def lower_contraction(group: Group, buffers: Buffers, target: Target) -> tuple[S
     frame = lowering.frames.pop()
     plan = tile_plan(target, anchor, matrices, frame.body)
     scratch = None
-    if plan.pack or plan.block_rows:
+    if plan.needs_scratch:
         scratch = Buffer("scratch", TensorType(u8, (plan.scratch_bytes(k),)), "arena")
     lowering.frames[-1].body.append(
         Contract(result, anchor.type.dtype, m, n, k, matrices[0], matrices[1], plan, scratch, tuple(frame.body))

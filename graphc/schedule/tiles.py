@@ -51,6 +51,9 @@ LINE_BYTES = 64
 #: The share of a tile's time that loading and storing its sums between blocks of k may take.
 RELOAD_SHARE = 0.02
 
+#: Cycles of FMAs a step of k, over all column tiles, from which copying the step's part of A pays.
+PACK_LEFT_CYCLES = 96
+
 #: Bytes of a row of B that are packed at once: some cache lines, so that the prefetcher helps.
 GROUP_BYTES = 256
 
@@ -91,10 +94,12 @@ class TilePlan:
     #: Rows and vectors of the main tile.
     height: int
     width: int
-    #: Column tiles that are packed, and run for each block of k, together (more than one with block_rows only).
+    #: Column tiles that are packed, and run for each block of k, together.
     group: int = 1
     #: Copy each group's columns of B to scratch, contiguous and, if need be, transposed.
     pack: bool = False
+    #: Rows of A, all or none, that are copied to scratch at the start: tile by tile, in each of them k by k.
+    pack_left: int = 0
     swapped: bool = False
     #: Rows whose accumulators are kept in scratch until one loop over them runs the epilogue; 0: it runs on the
     #: registers of each tile.
@@ -105,8 +110,10 @@ class TilePlan:
     unroll: int = 1
 
     def __post_init__(self) -> None:
-        if not self.block_rows and (self.swapped or self.block_depth or self.group > 1):
+        if not self.block_rows and (self.swapped or self.block_depth):
             raise InternalError(f"matmul: a plan that keeps sums in scratch needs block_rows: {self}")
+        if self.block_rows and self.pack_left:
+            raise InternalError(f"matmul: a plan that packs A has no row blocks: {self}")
 
     @property
     def panel(self) -> int:
@@ -119,6 +126,11 @@ class TilePlan:
         return halvings(self.height)
 
     @property
+    def needs_scratch(self) -> bool:
+        """Whether there is anything to keep there."""
+        return bool(self.pack or self.pack_left or self.block_rows)
+
+    @property
     def square_bytes(self) -> int:
         """The end of the part of scratch, at its start, where tiles of C' are transposed."""
         return align_up(self.lanes * self.lanes * self.itemsize, ALIGN) if self.swapped else 0
@@ -128,6 +140,11 @@ class TilePlan:
         """The end of the part of scratch, after the square, where the accumulators of a row block are kept."""
         return self.square_bytes + align_up(self.block_rows * self.group * self.panel * self.itemsize, ALIGN)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of packed B, of which there are K + lanes after the buffer; packed A follows."""
+        return self.group * self.panel * self.itemsize if self.pack else 0
+
     @overload
     def scratch_bytes(self, k: int) -> int: ...
 
@@ -136,8 +153,7 @@ class TilePlan:
 
     def scratch_bytes(self, k: Size) -> Size:
         """Bytes of scratch (64-aligned), linear in the contracted size K."""
-        row = self.group * self.panel * self.itemsize if self.pack else 0
-        return k * row + (self.lanes * row + self.buffer_bytes)
+        return (k + self.lanes) * (self.row_bytes + self.pack_left * self.itemsize) + self.buffer_bytes
 
     def rows(self, m: int) -> tuple[Run, ...]:
         """The row tiles of a constant M: as few as fit, their heights within one of each other."""
@@ -206,13 +222,15 @@ def plan_matmul(
     height, width = best_tile(target, problem, tallest if transposing else TALLEST)
     pack = transposing or (b == "row" and strided(cols, itemsize) and rows >= 32)
     plan = TilePlan(itemsize, lanes, height, width, pack=pack, unroll=unroll(k, height * width))
-    blocks = block_depth(plan, left, depth, panel)
+    blocks, long = block_depth(plan, left, depth, panel), problem.long((height, width))
+    plan = replace(plan, group=group(plan, n) if blocks or b == "row" else 1)
+    scattered = m if left == "transposed" and m and (blocks or strided(m, itemsize)) else 0
+    if scattered and not (long or swapped) and worth_packing_left(plan, cols, depth):
+        return replace(plan, pack_left=scattered)
     if blocks or swapped:
-        kept = block_rows(m, height, lanes if swapped else 1)
-        return replace(plan, swapped=swapped, block_depth=blocks, block_rows=kept, group=group(plan, n))
-    if problem.long((height, width)):
-        return replace(plan, block_rows=epilogue_rows(plan, m))
-    return plan
+        rows = block_rows(m, height, lanes if swapped else 1)
+        return replace(plan, swapped=swapped, block_depth=blocks, block_rows=rows)
+    return replace(plan, block_rows=epilogue_rows(plan, m)) if long else plan
 
 
 def unroll(k: int | None, accumulators: int) -> int:
@@ -227,16 +245,25 @@ def worth_swapping(rows: int, cols: int, depth: int) -> bool:
     return rows < 128 and cols * depth > 2 * rows * (depth + 2 * cols)
 
 
+def worth_packing_left(plan: TilePlan, cols: int, depth: int) -> bool:
+    """Whether a transposed A is so deep that its lines leave L1 between tiles, and C is wide enough to pay a copy."""
+    tiles = -(-cols // plan.panel)
+    return depth * LINE_BYTES >= L1_BYTES and tiles * step_cycles(plan.height, plan.width) >= PACK_LEFT_CYCLES
+
+
 def block_depth(plan: TilePlan, left: Layout, depth: int, panel: int) -> int:
-    """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills most of L1.
+    """Steps of k in a block, 0 for all: so many that a tile's part of B and A fills half of L1.
 
     A step reads a row of the panel of B, and of A an element a row of the tile, or a cache line if it is transposed.
-    Blocks do not pay where all steps' parts fit in L1, or where reloading the sums costs more than it saves.
+    Blocks do not pay where all steps' parts fit in L1, where reloading the sums costs more than it saves, or where the
+    rows of A are read along: then prefetching hides L2.
     """
+    if left == "row":
+        return 0
     step = plan.panel * plan.itemsize + (LINE_BYTES if left == "transposed" else plan.height * plan.itemsize)
     if depth * step <= L1_BYTES:
         return 0
-    most = L1_BYTES * 5 // 8 // step
+    most = L1_BYTES // 2 // step
     steps = align_up(-(-depth // -(-depth // most)), max(panel, 16))
     moved = 2 * plan.height * plan.width / LOAD_RATE
     return steps if moved <= RELOAD_SHARE * steps * step_cycles(plan.height, plan.width) else 0

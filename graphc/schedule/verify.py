@@ -169,7 +169,7 @@ class KernelVerifier:
         """The scratch that a plan needs is there, and nobody's but the matmul's."""
         plan, scratch = statement.plan, statement.scratch
         if scratch is None:
-            if plan.pack or plan.block_rows:
+            if plan.needs_scratch:
                 raise self.fault(statement, "its plan needs scratch")
             return
         needed = plan.scratch_bytes(statement.k)
