@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from graphc import config
 from graphc.ir.dim import Size
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
@@ -281,8 +282,13 @@ class Fusion:
 
 
 def fuse(graph: Graph) -> tuple[Group, ...]:
-    """Partition the graph's computed nodes into groups, in order of their first node."""
-    return Fusion(graph).run()
+    """Partition the graph's computed nodes into groups, in order of their first node; checked under GRAPHC_VERIFY."""
+    groups = Fusion(graph).run()
+    if config.verify():
+        from graphc.passes.verify_groups import verify_groups
+
+        verify_groups(graph, groups)
+    return groups
 
 
 def is_row_reduction(node: Node) -> bool:
