@@ -102,7 +102,8 @@ class Loop:
 class Builder:
     """One function under construction. Every method appends an instruction and returns its value.
 
-    Integer arithmetic on literals folds at once, so that address computations stay short.
+    Integer arithmetic on literals folds at once, and a block computes nothing twice, so that address computations stay
+    short.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Builder:
         self._lines: list[str] = []
         self._counter = 0
         self._block = "entry"
+        self._known: dict[str, Value] = {}
         self.arguments = tuple(Value(t.split(" ", 1)[0], f"%{n}") for t, n in parameters)
         module.functions.append(self)
 
@@ -150,6 +152,12 @@ class Builder:
         name = f"%v{self._counter}"
         self._lines.append(f"  {name} = {text}")
         return Value(type_, name)
+
+    def compute(self, type_: str, text: str) -> Value:
+        """The result of an instruction that depends on its operands only: in a block, one for the same text."""
+        if text not in self._known:
+            self._known[text] = self.emit(type_, text)
+        return self._known[text]
 
     def line(self, text: str) -> None:
         """Append an instruction without a result."""
@@ -202,7 +210,7 @@ class Builder:
 
     def binary(self, opcode: str, x: Value, y: Value) -> Value:
         """`opcode x, y`, both of x's type: `fadd`, `shl`, `add nuw nsw` …"""
-        return self.emit(x.type, f"{opcode} {x}, {y.name}")
+        return self.compute(x.type, f"{opcode} {x}, {y.name}")
 
     def add(self, x: Value, y: Value) -> Value:
         """Index addition, folded when both are literals."""
@@ -261,19 +269,19 @@ class Builder:
 
     def icmp(self, predicate: str, x: Value, y: Value) -> Value:
         """Integer comparison: `slt`, `eq`, `ult` …"""
-        return self.emit(vector_type("i1", lane_count(x.type)), f"icmp {predicate} {x}, {y.name}")
+        return self.compute(vector_type("i1", lane_count(x.type)), f"icmp {predicate} {x}, {y.name}")
 
     def fcmp(self, predicate: str, x: Value, y: Value) -> Value:
         """Float comparison: `olt`, `oeq`, `uno` …"""
-        return self.emit(vector_type("i1", lane_count(x.type)), f"fcmp {predicate} {x}, {y.name}")
+        return self.compute(vector_type("i1", lane_count(x.type)), f"fcmp {predicate} {x}, {y.name}")
 
     def select(self, condition: Value, x: Value, y: Value) -> Value:
         """Lane by lane, x where the condition holds and y elsewhere."""
-        return self.emit(x.type, f"select {condition}, {x}, {y}")
+        return self.compute(x.type, f"select {condition}, {x}, {y}")
 
     def cast(self, opcode: str, x: Value, type_: str) -> Value:
         """A conversion instruction: `sitofp`, `zext`, `bitcast` …"""
-        return x if x.type == type_ else self.emit(type_, f"{opcode} {x} to {type_}")
+        return x if x.type == type_ else self.compute(type_, f"{opcode} {x} to {type_}")
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
         """x·y + z, rounded once."""
@@ -286,30 +294,32 @@ class Builder:
         if lanes == 1:
             return x
         type_ = vector_type(x.type, lanes)
-        first = self.emit(type_, f"insertelement {type_} poison, {x}, i64 0")
+        if x.name[0] not in "%@":
+            return Value(type_, f"splat ({x})")
+        first = self.compute(type_, f"insertelement {type_} poison, {x}, i64 0")
         return self.shuffle(first, first, [0] * lanes)
 
     def shuffle(self, x: Value, y: Value, lanes: Sequence[int]) -> Value:
         """Lanes of x (0 …) and y (after x's), in the order given; −1 is any."""
         mask = ", ".join("i32 poison" if i < 0 else f"i32 {i}" for i in lanes)
         type_ = vector_type(element_type(x.type), len(lanes))
-        return self.emit(type_, f"shufflevector {x}, {y}, <{len(lanes)} x i32> <{mask}>")
+        return self.compute(type_, f"shufflevector {x}, {y}, <{len(lanes)} x i32> <{mask}>")
 
     def extract(self, x: Value, lane: Value | int) -> Value:
         """One lane."""
         index = self.i64(lane) if isinstance(lane, int) else lane
-        return x if lane_count(x.type) == 1 else self.emit(element_type(x.type), f"extractelement {x}, {index}")
+        return x if lane_count(x.type) == 1 else self.compute(element_type(x.type), f"extractelement {x}, {index}")
 
     def insert(self, x: Value, scalar: Value, lane: int) -> Value:
         """x with one lane replaced."""
-        return self.emit(x.type, f"insertelement {x}, {scalar}, i64 {lane}")
+        return self.compute(x.type, f"insertelement {x}, {scalar}, i64 {lane}")
 
     def lane_mask(self, count: Value, lanes: int) -> Value:
         """True in the first `count` (i64) lanes."""
         if count.literal is not None:
             bits = ", ".join(f"i1 {'true' if i < count.literal else 'false'}" for i in range(lanes))
             return Value(vector_type("i1", lanes), f"<{bits}>")
-        narrow = self.emit("i32", f"trunc {count} to i32")
+        narrow = self.compute("i32", f"trunc {count} to i32")
         return self.icmp("ult", self.iota("i32", lanes), self.splat(narrow, lanes))
 
     # -- memory -----------------------------------------------------------------------------------------------------
@@ -318,7 +328,7 @@ class Builder:
         """The address of pointer[index] for elements of the given type."""
         if index.literal == 0:
             return pointer
-        return self.emit("ptr", f"getelementptr inbounds {element}, {pointer}, {index}")
+        return self.compute("ptr", f"getelementptr inbounds {element}, {pointer}, {index}")
 
     def load(self, type_: str, pointer: Value, align: int | None = None) -> Value:
         """Load a scalar or a vector; by default aligned as its element only."""
@@ -348,6 +358,7 @@ class Builder:
         """Start a block; the block before it must have ended."""
         self._lines.append(f"{name}:")
         self._block = name
+        self._known = {}
 
     @property
     def block(self) -> str:

@@ -70,10 +70,9 @@ def _copy(b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, columns:
 def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, clamp: bool) -> list[Value]:
     """Where the stored rows j .. j + lanes start; with `clamp`, those from n on stand for row n - 1."""
     step = integer(right.stride if right.layout == "transposed" else right.panel)
-    rows = [b.add(j, b.i64(r)) for r in range(lanes)]
     if clamp:
         last = b.sub(n, b.i64(1))
-        return [b.mul(b.minimum(row, last), step) for row in rows]
+        return [b.mul(b.minimum(b.add(j, b.i64(r)), last), step) for r in range(lanes)]
     first = b.mul(j, step)
     return [b.add(first, b.mul(b.i64(r), step)) for r in range(lanes)]
 
