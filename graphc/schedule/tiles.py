@@ -335,7 +335,7 @@ class Problem(NamedTuple):
     def cycles(self, tile: tuple[int, int]) -> float:
         """Modelled time of all tiles: the inner loops, and some cycles a tile for its start and its epilogue."""
         return sum(
-            down * across * (self.depth * step_cycles(height, width, self.price) + 4 + height * width / 2)
+            down * across * (self.depth * step_cycles(height, width, self.price) + 2 + height * width / 2)
             for height, down in self.heights(tile[0]).items()
             for width, across in self.widths(tile[1]).items()
         )
