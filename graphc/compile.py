@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from graphc import config, version
 from graphc.errors import ArgumentError, UnsupportedError
 from graphc.frontend.trace import TracedProgram
 from graphc.ir.text import print_graph, segments
+from graphc.records import Record
 from graphc.runtime import signature as sig
 from graphc.runtime import targets
 from graphc.runtime.arguments import Cast
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from graphc.codegen.program import EmittedProgram
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Record):
     """What changes the code of a program."""
 
     prefix: str
@@ -111,9 +110,7 @@ def shared_object(program: TracedProgram, options: Options) -> bytes:
     return link(emit_object(emitted.text, options.target), emitted.exports, f"{options.prefix}.so")
 
 
-def emit_program(
-    program: TracedProgram, options: Options, image: bytes | None
-) -> tuple[EmittedProgram, sig.Signature]:
+def emit_program(program: TracedProgram, options: Options, image: bytes | None) -> tuple[EmittedProgram, sig.Signature]:
     """Everything between the traced graphs and LLVM's text."""
     from graphc.codegen.program import ScheduledProgram, emit
     from graphc.interface import describe, entry_abi

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -122,7 +121,6 @@ def weighted_sum(nodes: Sequence[Node], rng: np.random.Generator) -> Node:
     return total
 
 
-@dataclass(frozen=True)
 class WrongTanh(ops.Tanh):
     """A planted error: the derivative of tanh without its square."""
 
@@ -130,7 +128,6 @@ class WrongTanh(ops.Tanh):
         return (ct * (1.0 - y),)
 
 
-@dataclass(frozen=True)
 class WrongDot(ops.DotGeneral):
     """A planted error: cotangents of the right shapes with the wrong sign."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ X = RNG.standard_normal((4, 3)).astype(np.float32)
 W = RNG.standard_normal((3, 2)).astype(np.float32)
 
 
-@dataclass(frozen=True)
 class WrongTanh(ops.Tanh):
     """tanh with a derivative that is one part in ten thousand too large."""
 
@@ -27,7 +25,6 @@ class WrongTanh(ops.Tanh):
         return (ct * (1.0001 - y * y),)
 
 
-@dataclass(frozen=True)
 class WrongSecond(ops.Tanh):
     """tanh whose first derivative is right, but is not differentiable further."""
 

@@ -14,6 +14,7 @@ from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.dim import Dim, Size
 from graphc.ir.node import Array, Constant, Node, Op
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, bool_, f32, f64, i32, i64, u32, u64
+from graphc.ops.base import limits
 from graphc.ops.logic import Cast
 from graphc.ops.movement import Broadcast, Reshape
 from graphc.ops.size import SizeOf
@@ -39,7 +40,7 @@ def promoted(*values: TensorLike, least: DType = bool_) -> list[Tensor]:
 
     Where `least` is i32, booleans become i32; where it is f32, whatever is no float becomes f32.
     """
-    strong = [v if is_weak(v) else as_tensor(v) for v in values]
+    strong = [as_tensor(v) if isinstance(v, Tensor) or not is_weak(v) else v for v in values]
     dtype = common_dtype(strong)
     if dtype == bool_ or (least.is_float and not dtype.is_float):
         dtype = least
@@ -113,8 +114,8 @@ def as_tensor(value: TensorLike, dtype: DType | None = None) -> Tensor:
 def scalar(recording: Recording, value: bool | int | float | np.generic, dtype: DType) -> Node:
     """A scalar constant; an integer must be one of the dtype."""
     if dtype.is_integer:
-        limits = np.iinfo(dtype.numpy.char)
-        if not limits.min <= int(value) <= limits.max:
+        least, greatest = limits(dtype)
+        if not least <= int(value) <= greatest:
             raise DTypeError(f"{value} is not a value of {dtype}", site=user_site(), help="cast the tensor: x.astype()")
     return recording.leaf(Constant(np.asarray(value, dtype.numpy).tobytes()), TensorType(dtype))
 
@@ -176,8 +177,8 @@ def broadcast(op: Op | str, *tensors: Tensor) -> list[Tensor]:
 
     Raises `ShapeError` where sizes do not fit.
     """
-    shapes = [t.type.shape for t in tensors]
-    if all(s == shapes[0] for s in shapes):
+    shapes = [t.node.type.shape for t in tensors]
+    if shapes.count(shapes[0]) == len(shapes):
         return list(tensors)
     shape = common_shape(op, *tensors)
     return [stretch(t, shape) for t in tensors]

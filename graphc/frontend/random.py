@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphc import ops
 from graphc.errors import ArgumentError, TraceError
@@ -22,6 +21,7 @@ from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Size
 from graphc.ir.types import DType, TensorType, f32, f64, i64, u32
 from graphc.ops.size import SizeOf
+from graphc.records import Record
 from graphc.sites import user_site
 
 __all__ = ["Key", "bernoulli", "fold_in", "key", "normal", "randint", "split", "truncated_normal", "uniform"]
@@ -30,8 +30,7 @@ __all__ = ["Key", "bernoulli", "fold_in", "key", "normal", "randint", "split", "
 FOLDING = 0x8000_0000
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(Record):
     """64 bits that decide the numbers: two u32 scalars. `stream` tells apart calls that share them."""
 
     low: Tensor

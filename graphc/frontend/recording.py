@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from graphc.errors import DTypeError, Operand, ShapeError, Site, TraceError
@@ -13,6 +12,7 @@ from graphc.frontend.names import Names
 from graphc.ir.dim import Dim, Size, Symbol, known_le, parse, symbol, symbols_of
 from graphc.ir.node import Constant, Input, Node, Op, Read, Scope
 from graphc.ir.types import TensorType
+from graphc.records import Record
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Record):
     """A condition that the entry's prologue verifies: `size` is at least `minimum`."""
 
     size: Size

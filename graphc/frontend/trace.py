@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Site
@@ -17,6 +16,7 @@ from graphc.ir.dim import Dim
 from graphc.ir.graph import Graph
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import TensorType, i64
+from graphc.records import Record
 from graphc.runtime.tree import Tree, unflatten
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from graphc.frontend.values import Values
 
 
-@dataclass(frozen=True)
-class InputInfo:
+class InputInfo(Record):
     """An argument; `low` and `high` (inclusive) are the range of one that is used as an index, else None."""
 
     name: str
@@ -35,8 +34,7 @@ class InputInfo:
     high: int | None = None
 
 
-@dataclass(frozen=True)
-class VariableInfo:
+class VariableInfo(Record):
     """A Variable of the state. `like` names the parameter that an optimizer's slot belongs to, of equal shape."""
 
     name: str
@@ -46,8 +44,7 @@ class VariableInfo:
     like: str | None = None
 
 
-@dataclass(frozen=True)
-class TracedEntry:
+class TracedEntry(Record):
     """One entry as a pure graph, its signature, and the checks its prologue makes.
 
     `tree` is the structure of the outputs over the numbers of the graph's outputs; `outputs` names these;
@@ -77,8 +74,7 @@ class TracedEntry:
         return None
 
 
-@dataclass(frozen=True)
-class TracedProgram:
+class TracedProgram(Record):
     """A Program as graphs: the compiler's input. Variables are in order of first use."""
 
     name: str

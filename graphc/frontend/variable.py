@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceError
@@ -13,6 +12,7 @@ from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.dim import Dim, Size
 from graphc.ir.node import Array, Node
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, f32, i32
+from graphc.records import Record
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from graphc.frontend.random import Key
 
 
-@dataclass(frozen=True)
-class Initial:
+class Initial(Record):
     """A seeded initial value: the Variable's type, and the graph that draws it from a key."""
 
     type: TensorType

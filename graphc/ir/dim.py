@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TypeAlias
 
 from graphc.errors import ShapeError
+from graphc.records import Record
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(Record):
     """A named size with what is known of it; `typical` is what tiling and cost models assume."""
 
     name: str
@@ -29,8 +29,7 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True)
-class Atom:
+class Atom(Record):
     """A non-polynomial function of sizes, opaque to the normal form: `floordiv mod min max`."""
 
     function: str

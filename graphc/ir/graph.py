@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import attrgetter
 
 from graphc.ir.dim import Symbol, symbols_of
 from graphc.ir.node import Node, Scope
 from graphc.ir.types import TensorType
+from graphc.records import Record
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Record):
     """(inputs, state) -> (outputs, new state). State reads are the `Read` nodes among its nodes."""
 
     name: str
@@ -68,7 +69,7 @@ def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
             seen.add(node.serial)
             found.append(node)
             stack.extend(node.inputs)
-    return sorted(found, key=lambda n: n.serial)
+    return sorted(found, key=attrgetter("serial"))
 
 
 def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:

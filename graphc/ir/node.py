@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from graphc.errors import Site
 from graphc.ir.dim import Dim, evaluate
 from graphc.ir.types import TensorType
+from graphc.records import Record
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Op:
+class Op(Record):
     """What a node does: its attributes are typed fields; its kind, in `ops`, knows how it is compiled.
 
     A primitive states its type rule, its meaning in NumPy and its derivative in one class.
@@ -108,10 +108,13 @@ class Scope:
         found = self._table.get(key)
         if found is None:
             found = self._table[key] = Node(op, inputs, type_, self, len(self._table))
-        if self.site is not None:
-            sites = self.sites.setdefault(found, [])
-            if self.site not in sites:
-                sites.append(self.site)
+        site = self.site
+        if site is not None:
+            sites = self.sites.get(found)
+            if sites is None:
+                self.sites[found] = [site]
+            elif site not in sites:
+                sites.append(site)
         return found
 
     @contextmanager
@@ -129,26 +132,22 @@ class Scope:
         return sites[0] if sites else None
 
 
-@dataclass(frozen=True)
 class Leaf(Op):
     """A node without operands; its type is given."""
 
 
-@dataclass(frozen=True)
 class Input(Leaf):
     """An argument of the entry."""
 
     name: str
 
 
-@dataclass(frozen=True)
 class Read(Leaf):
     """The value a Variable has when the entry starts."""
 
     variable: str
 
 
-@dataclass(frozen=True)
 class Constant(Leaf):
     """A literal array, interned by its bytes (0.0 is not −0.0; NaNs are kept)."""
 

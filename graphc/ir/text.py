@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -87,25 +87,31 @@ def operation(op: Op) -> str:
 
 def attribute(value: Any) -> str:
     """An attribute's text."""
-    match value:
-        case tuple():
-            return "[" + ", ".join([attribute(v) for v in value]) + "]"
-        case str():
-            return json.dumps(value)
-        case bool():
-            return "true" if value else "false"
-        case int() | DType() | Dim():
-            return str(value)
-    raise InternalError(f"an attribute {value!r} has no text")
+    write = ATTRIBUTES.get(type(value))
+    if write is None:
+        raise InternalError(f"an attribute {value!r} has no text")
+    return write(value)
+
+
+ATTRIBUTES: dict[type, Callable[[Any], str]] = {
+    tuple: lambda value: "[" + ", ".join([attribute(v) for v in value]) + "]",
+    str: json.dumps,
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    DType: str,
+    Dim: str,
+}
+"""How attributes are written, by type."""
 
 
 def literal(op: Constant, type_: TensorType) -> str:
     """A constant's elements: one number, or a list in row-major order; a large array's hash."""
     if len(op.data) > LARGEST_LITERAL:
         return f"data={digest(op.data)}"
-    array = op.array(type_)
-    numbers = [number(v) for v in array.ravel()]
-    return numbers[0] if array.ndim == 0 else f"[{', '.join(numbers)}]"
+    size, dtype = type_.dtype.itemsize, type_.dtype.numpy
+    words = [op.data[i : i + size] for i in range(0, len(op.data), size)]
+    numbers = {word: number(np.frombuffer(word, dtype)[0]) for word in set(words)}
+    return f"[{', '.join([numbers[word] for word in words])}]" if type_.shape else numbers[words[0]]
 
 
 def number(value: Any) -> str:

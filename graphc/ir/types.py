@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from graphc.ir.dim import Dim, Size, evaluate, parse
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DType:
-    """An element type; indexing it with dimensions gives a `TensorType`."""
+    """An element type; indexing it with dimensions gives a `TensorType`. Each is one object, copied or not."""
 
     name: str
     kind: str  # "float", "int", "uint" or "bool"
     itemsize: int
 
-    def __hash__(self) -> int:
-        return hash(self.name)
+    def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
+        return dtype_named, (self.name,)
 
     @property
     def numpy(self) -> np.dtype[np.generic]:
@@ -57,6 +58,13 @@ u64 = DType("u64", "uint", 8)
 bool_ = DType("bool", "bool", 1)
 
 DTYPES = {t.name: t for t in (f32, f64, i32, i64, u8, u32, u64, bool_)}
+
+
+def dtype_named(name: str) -> DType:
+    """The element type of a name."""
+    return DTYPES[name]
+
+
 NUMPY: dict[str, np.dtype[np.generic]] = {
     name: np.dtype(full)
     for name, full in {
@@ -95,8 +103,13 @@ class TensorType:
         """The type with its symbols replaced by numbers."""
         return TensorType(self.dtype, tuple(evaluate(s, values) for s in self.shape))
 
+    @cached_property
+    def text(self) -> str:
+        """`f32[N,64]`."""
+        return f"{self.dtype.name}[{','.join([str(s) for s in self.shape])}]"
+
     def __str__(self) -> str:
-        return f"{self.dtype}[{','.join(str(s) for s in self.shape)}]" if self.shape else f"{self.dtype}[]"
+        return self.text
 
     def __repr__(self) -> str:
-        return str(self)
+        return self.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from graphc.errors import DTypeError, ShapeError
 from graphc.ir.dim import Size
 from graphc.ir.node import Array, Op
 from graphc.ir.types import DType, TensorType, bool_, f32, f64, i32, i64, u8, u32, u64
+from graphc.records import Record
 
 FLOATS: tuple[DType, ...] = (f32, f64)
 INTEGERS: tuple[DType, ...] = (i32, i64, u8, u32, u64)
@@ -83,8 +83,7 @@ class Sample(Protocol):
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array: ...
 
 
-@dataclass(frozen=True)
-class Uniform:
+class Uniform(Record):
     """Floats between `lo` and `hi`; integers in the same range (from 0 where unsigned); for bool, coin flips."""
 
     lo: float
@@ -99,8 +98,7 @@ class Uniform:
         return rng.integers(0, 2, shape).astype(bool)
 
 
-@dataclass(frozen=True)
-class Nonzero:
+class Nonzero(Record):
     """Floats or integers of either sign with magnitude between `lo` > 0 and `hi`."""
 
     lo: float
@@ -112,16 +110,14 @@ class Nonzero:
         return np.asarray(magnitude * sign).astype(dtype.numpy)
 
 
-@dataclass(frozen=True)
-class Booleans:
+class Booleans(Record):
     """Coin flips, whatever the dtype of the other operands."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
         return rng.integers(0, 2, shape).astype(bool)
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(Record):
     """Integers over the whole range of the dtype."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -132,7 +128,6 @@ class Words:
 SMALL = Uniform(-4, 4)
 
 
-@dataclass(frozen=True)
 class Elementwise(Op):
     """y[i] = f(x0[i], x1[i], …): operands share one `TensorType`, the result has it too, unless the class says else."""
 
@@ -152,7 +147,6 @@ class Elementwise(Op):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Reduction(Op):
     """Combines the elements along `axes` (sorted, not negative), which the result lacks; empty ones give the identity.
 
@@ -179,7 +173,6 @@ class Reduction(Op):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class ArgReduction(Op):
     """The i64 index along `axis` of an extreme element: the first of equals; a NaN wins, as in NumPy; 0 over none."""
 
@@ -195,7 +188,6 @@ class ArgReduction(Op):
         return TensorType(i64, tuple(s for i, s in enumerate(x.shape) if i != self.axis))
 
 
-@dataclass(frozen=True)
 class Movement(Op):
     """Places elements elsewhere, unchanged. Those whose result reads one affine place also define `pull`."""
 
@@ -204,17 +196,14 @@ class Movement(Op):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Contraction(Op):
     """Sums of products over pairs of axes."""
 
 
-@dataclass(frozen=True)
 class Indexing(Op):
     """Reads or writes at computed places; indices clamp into the axis."""
 
 
-@dataclass(frozen=True)
 class Generator(Op):
     """Has no operands: its elements follow from their place."""
 
@@ -259,7 +248,8 @@ def expect_same(op: Op, operands: Sequence[TensorType], dtypes: Sequence[DType])
 
 def expect_axes(op: Op, operand: TensorType, axes: Sequence[int]) -> None:
     """Raise `ShapeError` unless axes are distinct and exist."""
-    if len(set(axes)) != len(axes) or any(not 0 <= a < operand.rank for a in axes):
+    rank = len(operand.shape)
+    if len(set(axes)) != len(axes) or (axes and not 0 <= min(axes) <= max(axes) < rank):
         raise ShapeError(f"{op.mnemonic()}: axes {tuple(axes)} do not fit {operand}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from graphc.ops.movement import inverse
 Axes = tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class DotGeneral(Contraction):
     """Σ over paired `contract` axes of lhs·rhs, separately for each index of paired `batch` axes.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +11,6 @@ from graphc.ir.node import Array, Node
 from graphc.ops.base import NUMERIC, SMALL, Elementwise, Emitter, Nonzero, Uniform
 
 
-@dataclass(frozen=True)
 class Add(Elementwise):
     """Sum, z = x + y; integers wrap."""
 
@@ -29,7 +27,6 @@ class Add(Elementwise):
         return e.add(*xs)
 
 
-@dataclass(frozen=True)
 class Sub(Elementwise):
     """Difference, z = x − y; integers wrap."""
 
@@ -46,7 +43,6 @@ class Sub(Elementwise):
         return e.sub(*xs)
 
 
-@dataclass(frozen=True)
 class Mul(Elementwise):
     """Product, z = x·y; integers wrap."""
 
@@ -63,7 +59,6 @@ class Mul(Elementwise):
         return e.mul(*xs)
 
 
-@dataclass(frozen=True)
 class Div(Elementwise):
     """Quotient, z = x / y; on integers ⌊x / y⌋, and 0 where y = 0."""
 
@@ -82,7 +77,6 @@ class Div(Elementwise):
         return e.div(*xs)
 
 
-@dataclass(frozen=True)
 class Rem(Elementwise):
     """Remainder of floored division, with y's sign: z = x − y·⌊x / y⌋; on integers 0 where y = 0."""
 
@@ -99,7 +93,6 @@ class Rem(Elementwise):
         return e.rem(*xs)
 
 
-@dataclass(frozen=True)
 class Neg(Elementwise):
     """Negation, y = −x; integers wrap."""
 
@@ -116,7 +109,6 @@ class Neg(Elementwise):
         return e.neg(*xs)
 
 
-@dataclass(frozen=True)
 class Abs(Elementwise):
     """Magnitude, y = |x|; its derivative at 0 is 0."""
 
@@ -133,7 +125,6 @@ class Abs(Elementwise):
         return e.abs(*xs)
 
 
-@dataclass(frozen=True)
 class Sign(Elementwise):
     """−1, 0 or 1 after x's sign; NaN stays."""
 
@@ -148,7 +139,6 @@ class Sign(Elementwise):
         return e.sign(*xs)
 
 
-@dataclass(frozen=True)
 class Max(Elementwise):
     """The larger, z = max(x, y); a NaN wins; equals share the cotangent evenly."""
 
@@ -166,7 +156,6 @@ class Max(Elementwise):
         return e.max(*xs)
 
 
-@dataclass(frozen=True)
 class Min(Elementwise):
     """The smaller, z = min(x, y); a NaN wins; equals share the cotangent evenly."""
 
@@ -189,7 +178,6 @@ def share(ct: Node, x: Node, y: Node) -> Node:
     return build.select(build.gt(x, y), ct, build.select(build.eq(x, y), ct * 0.5, build.zeros_like(ct)))
 
 
-@dataclass(frozen=True)
 class Pow(Elementwise):
     """Power, z = x^y on floats; NaN for x < 0 unless y is whole.
 
@@ -213,7 +201,6 @@ class Pow(Elementwise):
         return e.pow(*xs)
 
 
-@dataclass(frozen=True)
 class Floor(Elementwise):
     """The largest whole number not above x."""
 
@@ -227,7 +214,6 @@ class Floor(Elementwise):
         return e.floor(*xs)
 
 
-@dataclass(frozen=True)
 class Ceil(Elementwise):
     """The smallest whole number not below x."""
 
@@ -241,7 +227,6 @@ class Ceil(Elementwise):
         return e.ceil(*xs)
 
 
-@dataclass(frozen=True)
 class Round(Elementwise):
     """The nearest whole number, the even one of two."""
 
@@ -255,7 +240,6 @@ class Round(Elementwise):
         return e.round(*xs)
 
 
-@dataclass(frozen=True)
 class StopGradient(Elementwise):
     """The operand itself, as a constant to differentiation."""
 

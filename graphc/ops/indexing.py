@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from graphc.errors import ShapeError
@@ -24,7 +22,6 @@ from graphc.ops.base import (
 )
 
 
-@dataclass(frozen=True)
 class Gather(Indexing):
     """`gather(x, indices)`: along `axis` of x, the slices that `indices` name; the first `batch` axes are shared.
 
@@ -56,7 +53,6 @@ class Gather(Indexing):
         return build.scatter_add(build.zeros_like(x), indices, ct, self.axis, self.batch), None
 
 
-@dataclass(frozen=True)
 class ScatterAdd(Indexing):
     """`scatter_add(x, indices, updates)`: x with each update added where `Gather` would read it, in index order."""
 
@@ -104,7 +100,6 @@ def clamp(indices: Array, size: int) -> Array:
     return np.clip(indices.astype(np.int64), 0, size - 1)
 
 
-@dataclass(frozen=True)
 class Iota(Generator):
     """Each element is its index along `axis`, as `dtype` (integers wrap, floats round)."""
 

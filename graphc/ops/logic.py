@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +27,6 @@ from graphc.ops.base import (
 )
 
 
-@dataclass(frozen=True)
 class Comparison(Elementwise):
     """A truth value from two operands of one type; comparisons with NaN are false, `ne` true."""
 
@@ -41,7 +39,6 @@ class Comparison(Elementwise):
         return super().infer(*operands).with_dtype(bool_)
 
 
-@dataclass(frozen=True)
 class Eq(Comparison):
     """z = (x = y)."""
 
@@ -54,7 +51,6 @@ class Eq(Comparison):
         return e.eq(*xs)
 
 
-@dataclass(frozen=True)
 class Ne(Comparison):
     """z = (x ≠ y)."""
 
@@ -67,7 +63,6 @@ class Ne(Comparison):
         return e.ne(*xs)
 
 
-@dataclass(frozen=True)
 class Lt(Comparison):
     """z = (x < y)."""
 
@@ -78,7 +73,6 @@ class Lt(Comparison):
         return e.lt(*xs)
 
 
-@dataclass(frozen=True)
 class Le(Comparison):
     """z = (x ≤ y)."""
 
@@ -89,7 +83,6 @@ class Le(Comparison):
         return e.le(*xs)
 
 
-@dataclass(frozen=True)
 class Gt(Comparison):
     """z = (x > y)."""
 
@@ -100,7 +93,6 @@ class Gt(Comparison):
         return e.gt(*xs)
 
 
-@dataclass(frozen=True)
 class Ge(Comparison):
     """z = (x ≥ y)."""
 
@@ -111,7 +103,6 @@ class Ge(Comparison):
         return e.ge(*xs)
 
 
-@dataclass(frozen=True)
 class Bitwise(Elementwise):
     """An operation on truth values, and on integers bit by bit."""
 
@@ -121,7 +112,6 @@ class Bitwise(Elementwise):
     differentiable: ClassVar = False
 
 
-@dataclass(frozen=True)
 class And(Bitwise):
     """z = x ∧ y."""
 
@@ -132,7 +122,6 @@ class And(Bitwise):
         return e.logical_and(*xs) if e.dtype == "bool" else e.bit_and(*xs)
 
 
-@dataclass(frozen=True)
 class Or(Bitwise):
     """z = x ∨ y."""
 
@@ -143,7 +132,6 @@ class Or(Bitwise):
         return e.logical_or(*xs) if e.dtype == "bool" else e.bit_or(*xs)
 
 
-@dataclass(frozen=True)
 class Xor(Bitwise):
     """z = x ⊕ y."""
 
@@ -154,7 +142,6 @@ class Xor(Bitwise):
         return e.logical_xor(*xs) if e.dtype == "bool" else e.bit_xor(*xs)
 
 
-@dataclass(frozen=True)
 class Not(Bitwise):
     """y = ¬x."""
 
@@ -168,7 +155,6 @@ class Not(Bitwise):
         return e.logical_not(*xs) if e.dtype == "bool" else e.sub(e.neg(*xs), e.constant(1))
 
 
-@dataclass(frozen=True)
 class Shl(Elementwise):
     """z = x·2^y on integers, wrapping; 0 where y is outside the width."""
 
@@ -186,7 +172,6 @@ class Shl(Elementwise):
         return e.shl(*xs)
 
 
-@dataclass(frozen=True)
 class Shr(Elementwise):
     """z = ⌊x / 2^y⌋ on integers (so the sign stays, where there is one); 0 where y is outside the width."""
 
@@ -204,7 +189,6 @@ class Shr(Elementwise):
         return e.shr(*xs)
 
 
-@dataclass(frozen=True)
 class Select(Elementwise):
     """z = x where the condition holds, else y: `select(condition bool, x, y)`."""
 
@@ -232,7 +216,6 @@ class Select(Elementwise):
         return e.select(*xs)
 
 
-@dataclass(frozen=True)
 class Cast(Elementwise):
     """The operand as another dtype: float to integer truncates and saturates (NaN gives 0), integers wrap,
     to bool is ≠ 0."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from graphc.ir.types import TensorType
 from graphc.ops.base import ANY, Movement, expect_arity, expect_axes, expect_rank, expect_same, numbers
 
 
-@dataclass(frozen=True)
 class Broadcast(Movement):
     """Repeats the operand along new axes: its axis i becomes the result's axis `axes[i]`, increasing, of equal size.
 
@@ -32,9 +30,7 @@ class Broadcast(Movement):
         result = x.with_shape(self.shape)
         expect_rank(self, x, "axes", self.axes)
         expect_axes(self, result, self.axes)
-        if list(self.axes) != sorted(self.axes) or any(
-            self.shape[a] != s for a, s in zip(self.axes, x.shape, strict=True)
-        ):
+        if list(self.axes) != sorted(self.axes) or [self.shape[a] for a in self.axes] != list(x.shape):
             raise ShapeError(f"broadcast: {x} does not fit axes {self.axes} of {result}")
         return result
 
@@ -50,7 +46,6 @@ class Broadcast(Movement):
         return tuple(index[a] for a in self.axes)
 
 
-@dataclass(frozen=True)
 class Reshape(Movement):
     """The same elements in row-major order, in another shape of provably the same size."""
 
@@ -58,9 +53,10 @@ class Reshape(Movement):
 
     def infer(self, *operands: TensorType) -> TensorType:
         expect_arity(self, operands, 1)
-        result = operands[0].with_shape(self.shape)
-        if result.size != operands[0].size:
-            raise ShapeError(f"reshape: {operands[0]} does not have the size of {result}")
+        (x,) = operands
+        result = x.with_shape(self.shape)
+        if [s for s in x.shape if s != 1] != [s for s in self.shape if s != 1] and x.size != result.size:
+            raise ShapeError(f"reshape: {x} does not have the size of {result}")
         return result
 
     def eval(self, *operands: Array) -> Array:
@@ -70,7 +66,6 @@ class Reshape(Movement):
         return (build.reshape(ct, xs[0].type.shape),)
 
 
-@dataclass(frozen=True)
 class Transpose(Movement):
     """The axes in another order: the result's axis i is the operand's axis `permutation[i]`."""
 
@@ -98,7 +93,6 @@ def inverse(permutation: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
 
 
-@dataclass(frozen=True)
 class Slice(Movement):
     """Every `steps[i]`-th element of axis i from `starts[i]` up to, not including, `stops[i]`.
 
@@ -144,7 +138,6 @@ def dilated_size(size: Size, interior: Size) -> Size:
     return size if interior == 0 else size + interior * maximum(size - 1, 0)
 
 
-@dataclass(frozen=True)
 class Pad(Movement):
     """The first operand with `low` and `high` copies of the second (rank 0) around, `interior` between neighbours."""
 
@@ -183,7 +176,6 @@ class Pad(Movement):
         return build.slice_(ct, self.low, stops, steps), build.sum_(ct * outside, every)
 
 
-@dataclass(frozen=True)
 class Concat(Movement):
     """The operands one after the other along `axis`; their other sizes are equal."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,6 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 
 
-@dataclass(frozen=True)
 class Threefry(Elementwise):
     """One word (0 or 1) of the Threefry-2x32 block of key (k0, k1) at counter (c0, c1), 20 rounds.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from graphc.ir.types import FROM_NUMPY, DType
 from graphc.ops.base import ArgReduction, Emitter, Reduction, limits
 
 
-@dataclass(frozen=True)
 class ReduceSum(Reduction):
     """y = Σ x over `axes`, in x's dtype; integers wrap."""
 
@@ -31,7 +29,6 @@ class ReduceSum(Reduction):
         return (build.spread(ct, xs[0], self.axes),)
 
 
-@dataclass(frozen=True)
 class ReduceProd(Reduction):
     """y = Π x over `axes`, in x's dtype; integers wrap.
 
@@ -63,7 +60,6 @@ class ReduceProd(Reduction):
         return (others,)
 
 
-@dataclass(frozen=True)
 class ReduceMax(Reduction):
     """y = max x over `axes`; a NaN wins; the lowest value over nothing; equals share the cotangent evenly."""
 
@@ -81,7 +77,6 @@ class ReduceMax(Reduction):
         return (share_extremes(ct, y, xs[0], self.axes),)
 
 
-@dataclass(frozen=True)
 class ReduceMin(Reduction):
     """y = min x over `axes`; a NaN wins; the highest value over nothing; equals share the cotangent evenly."""
 
@@ -106,7 +101,6 @@ def share_extremes(ct: Node, y: Node, x: Node, axes: tuple[int, ...]) -> Node:
     return build.select(extreme, build.spread(ct / count, x, axes), build.zeros_like(x))
 
 
-@dataclass(frozen=True)
 class ArgMax(ArgReduction):
     """The index of the largest element along `axis`."""
 
@@ -114,7 +108,6 @@ class ArgMax(ArgReduction):
         return first_index(np.argmax, operands[0], self.axis)
 
 
-@dataclass(frozen=True)
 class ArgMin(ArgReduction):
     """The index of the smallest element along `axis`."""
 

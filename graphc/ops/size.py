@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from graphc.ir.dim import Size
@@ -12,7 +10,6 @@ from graphc.ir.types import DType, TensorType
 from graphc.ops.base import NUMERIC, Generator, expect_arity, expect_dtype, numbers
 
 
-@dataclass(frozen=True)
 class SizeOf(Generator):
     """A dimension as a scalar of a numeric dtype (integers wrap, floats round)."""
 

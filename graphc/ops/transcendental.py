@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,6 @@ from graphc.ir.node import Array, Node
 from graphc.ops.base import Elementwise, Emitter, Uniform
 
 
-@dataclass(frozen=True)
 class Exp(Elementwise):
     """Exponential, y = e^x."""
 
@@ -29,7 +27,6 @@ class Exp(Elementwise):
         return e.exp(*xs)
 
 
-@dataclass(frozen=True)
 class Log(Elementwise):
     """Natural logarithm, y = log x; −∞ at 0, NaN below."""
 
@@ -46,7 +43,6 @@ class Log(Elementwise):
         return e.log(*xs)
 
 
-@dataclass(frozen=True)
 class Log1p(Elementwise):
     """y = log(1 + x), exact near 0."""
 
@@ -63,7 +59,6 @@ class Log1p(Elementwise):
         return e.log1p(*xs)
 
 
-@dataclass(frozen=True)
 class Expm1(Elementwise):
     """y = e^x − 1, exact near 0."""
 
@@ -79,7 +74,6 @@ class Expm1(Elementwise):
         return e.expm1(*xs)
 
 
-@dataclass(frozen=True)
 class Tanh(Elementwise):
     """Hyperbolic tangent, y = tanh x."""
 
@@ -95,7 +89,6 @@ class Tanh(Elementwise):
         return e.tanh(*xs)
 
 
-@dataclass(frozen=True)
 class Sigmoid(Elementwise):
     """Logistic function, y = 1 / (1 + e^−x), without overflow on either side."""
 
@@ -113,7 +106,6 @@ class Sigmoid(Elementwise):
         return e.sigmoid(*xs)
 
 
-@dataclass(frozen=True)
 class Sqrt(Elementwise):
     """Square root, y = √x; its derivative at 0 is ∞."""
 
@@ -129,7 +121,6 @@ class Sqrt(Elementwise):
         return e.sqrt(*xs)
 
 
-@dataclass(frozen=True)
 class Rsqrt(Elementwise):
     """Reciprocal square root, y = 1 / √x: a root and a division, each correctly rounded."""
 
@@ -146,7 +137,6 @@ class Rsqrt(Elementwise):
         return e.rsqrt(*xs)
 
 
-@dataclass(frozen=True)
 class Erf(Elementwise):
     """Error function, y = 2/√π · ∫₀ˣ e^(−t²) dt."""
 
@@ -167,7 +157,6 @@ class Erf(Elementwise):
 ERF = np.frompyfunc(math.erf, 1, 1)
 
 
-@dataclass(frozen=True)
 class Sin(Elementwise):
     """Sine of an angle in radians."""
 
@@ -183,7 +172,6 @@ class Sin(Elementwise):
         return e.sin(*xs)
 
 
-@dataclass(frozen=True)
 class Cos(Elementwise):
     """Cosine of an angle in radians."""
 

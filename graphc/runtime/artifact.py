@@ -5,8 +5,6 @@ from __future__ import annotations
 import _ctypes
 import ctypes
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,5 +124,8 @@ def prefix_of(path: Path) -> str:
 
 def renamed(path: Path, prefix: str) -> Artifact:
     """The artifact of a copy, which is gone from the file system once it is loaded."""
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
         return Artifact(Path(shutil.copy(path, folder)), prefix)

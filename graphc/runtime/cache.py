@@ -14,9 +14,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 import time
 import warnings
 from contextlib import suppress
@@ -116,6 +114,9 @@ def directory_fault(path: Path) -> str | None:
 def private_directory(instead_of: str, fault: str) -> Path:
     """A temporary directory of this process, removed at its end; warns once a directory and reason."""
     warnings.warn(f"graphc does not use the cache directory {instead_of}: {fault}", CacheWarning, stacklevel=4)
+    import shutil
+    import tempfile
+
     path = tempfile.mkdtemp(prefix="graphc-")
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return Path(path)

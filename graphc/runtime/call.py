@@ -6,12 +6,12 @@ import operator
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from graphc.errors import ArgumentError, ShapeError
+from graphc.records import Record
 from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
 from graphc.runtime.dims import symbols_of
@@ -35,8 +35,7 @@ REPEAT_SECONDS = 0.05
 SIZE_MAX = (1 << 64) - 1
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Record):
     """A call being made: its arguments as compiled code reads them, its dimensions, its results."""
 
     inputs: list[Array]

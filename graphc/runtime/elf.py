@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from graphc.errors import BuildError, InternalError, TargetError
+from graphc.records import Record
 
 ET_REL, ET_DYN = 1, 3
 EM_X86_64, EM_AARCH64 = 62, 183
@@ -49,8 +49,7 @@ class Relocation(NamedTuple):
     addend: int
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(Record):
     """A section of an object with the relocations that apply to it."""
 
     index: int
@@ -62,8 +61,7 @@ class Section:
     relocations: tuple[Relocation, ...] = ()
 
 
-@dataclass(frozen=True)
-class Object:
+class Object(Record):
     """A relocatable object: its machine, its sections that occupy memory, its symbols."""
 
     machine: int

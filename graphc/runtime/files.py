@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -15,6 +14,8 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
 
     `mode` is reduced by the umask. Raises `OSError` where the place can't be written; then nothing is left behind.
     """
+    import tempfile
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:

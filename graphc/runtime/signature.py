@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
 from graphc.errors import BuildError
+from graphc.records import Record
 from graphc.runtime.dims import Dim
 from graphc.runtime.tree import Tree
 
@@ -34,8 +35,7 @@ DTYPES: dict[str, tuple[str, str, int]] = {
 }
 
 
-@dataclass(frozen=True)
-class Symbol:
+class Symbol(Record):
     """A symbolic dimension and the values it may take."""
 
     name: str
@@ -44,8 +44,7 @@ class Symbol:
     multiple_of: int = 1
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Record):
     """How a variable lies in the state: `row` major, or `panel`s of `width` columns.
 
     In panels a matrix [R, C] is ceil(C/width) blocks of R×width, element (r, c) at
@@ -56,8 +55,7 @@ class Layout:
     width: int = 0
 
 
-@dataclass(frozen=True)
-class StateVariable:
+class StateVariable(Record):
     """A variable: logical dtype and shape, and where and how it lies in the state (`bytes` with padding)."""
 
     name: str
@@ -65,12 +63,11 @@ class StateVariable:
     shape: tuple[int, ...]
     offset: int
     bytes: int
-    layout: Layout = field(default_factory=Layout)
+    layout: Layout = Layout()
     trainable: bool = False
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(Record):
     """An argument; `low` and `high` (inclusive) are the index range that the code checks."""
 
     name: str
@@ -80,8 +77,7 @@ class Input:
     high: int | None = None
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Record):
     """A result."""
 
     name: str
@@ -89,8 +85,7 @@ class Output:
     shape: tuple[Dim, ...]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Record):
     """An entry point: C symbol, its dimension arguments in order, inputs, outputs and their structure.
 
     `pure` entries write no state; `repeat` and `epoch` say that the loops of that name are exported too; `batch` is
@@ -109,8 +104,7 @@ class Entry:
     epoch: bool = False
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(Record):
     """Everything that is needed to call a file."""
 
     prefix: str

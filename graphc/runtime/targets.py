@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from graphc.errors import TargetError
+from graphc.records import Record
 
 #: The x86 features that change what graphc emits, in the names LLVM gives them.
 V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
@@ -21,8 +21,7 @@ CPUINFO = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Record):
     """One instruction set to emit for."""
 
     name: str
