@@ -51,6 +51,9 @@ LINE_BYTES = 64
 #: The share of a tile's time that loading and storing its sums between blocks of k may take.
 RELOAD_SHARE = 0.02
 
+#: Column tiles from which each is so narrow a part of B's rows that a deep one does not stay in L1.
+NARROW = 16
+
 #: Cycles of FMAs a step of k, over all column tiles, from which copying the step's part of A pays.
 PACK_LEFT_CYCLES = 96
 
@@ -220,8 +223,8 @@ def plan_matmul(
     problem = Problem(rows, m is None, -(-cols // lanes), depth, epilogue_cost, whole, price)
     tallest = TALLEST_TRANSPOSED if problem.vectors > 1 else TALLEST_TRANSPOSED_VECTOR
     height, width = best_tile(target, problem, tallest if transposing else TALLEST)
-    pack = transposing or (b == "row" and strided(cols, itemsize) and rows >= 32)
-    plan = TilePlan(itemsize, lanes, height, width, pack=pack, unroll=unroll(k, height * width))
+    plan = TilePlan(itemsize, lanes, height, width, unroll=unroll(k, height * width))
+    plan = replace(plan, pack=transposing or (b == "row" and worth_packing(plan, rows, cols, depth)))
     blocks, long = block_depth(plan, left, depth, panel), problem.long((height, width))
     plan = replace(plan, group=group(plan, n) if blocks or b == "row" else 1)
     scattered = m if left == "transposed" and m and (blocks or strided(m, itemsize)) else 0
@@ -243,6 +246,12 @@ def unroll(k: int | None, accumulators: int) -> int:
 def worth_swapping(rows: int, cols: int, depth: int) -> bool:
     """Whether transposing A and C is so much less work than transposing B that it pays for the trouble."""
     return rows < 128 and cols * depth > 2 * rows * (depth + 2 * cols)
+
+
+def worth_packing(plan: TilePlan, rows: int, cols: int, depth: int) -> bool:
+    """Whether enough rows of A pay for a copy of B, whose panels are a small part of long rows, or of many."""
+    narrow = cols >= NARROW * plan.panel and depth * LINE_BYTES >= L1_BYTES
+    return (strided(cols, plan.itemsize) and rows >= 32) or (narrow and rows >= 48)
 
 
 def worth_packing_left(plan: TilePlan, cols: int, depth: int) -> bool:
