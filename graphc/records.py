@@ -29,7 +29,8 @@ class Record:
         names = self.__match_args__
         if named or len(values) != len(names):
             values = completed(type(self), values, named)
-        self.__dict__.update(zip(names, values, strict=True))
+        if values:
+            self.__dict__.update(zip(names, values, strict=True))
 
     def __eq__(self, other: object) -> bool:
         if self is other:
