@@ -97,11 +97,11 @@ PLANS = {
     "blocks of k": {"block_rows": 24, "block_depth": 16, "height": 6, "group": 3},
     "packed blocks of k": {"block_rows": 8, "block_depth": 32, "height": 4, "pack": True, "group": 2},
     "unrolled": {"unroll": 5},
-    "groups": {"group": 2, "pack": True},
+    "groups": {"group": 4, "width": 1, "pack": True},
 }
 
 LEFT_PLANS = {
-    "both sides packed": {"pack_left": 41, "pack": True, "group": 3},
+    "both sides packed": {"pack_left": 41, "pack": True, "group": 4, "width": 1},
     "left packed": {"pack_left": 41, "height": 6, "width": 2},
     "one row": {"pack_left": 41, "height": 1},
 }
