@@ -97,7 +97,7 @@ PLANS = {
     "blocks of k": {"block_rows": 24, "block_depth": 16, "height": 6, "group": 3},
     "packed blocks of k": {"block_rows": 8, "block_depth": 32, "height": 4, "pack": True, "group": 2},
     "unrolled": {"unroll": 5},
-    "groups": {"group": 4, "width": 1, "pack": True},
+    "groups": {"group": 4, "width": 1, "pack": True, "block_rows": 0},
 }
 
 LEFT_PLANS = {
