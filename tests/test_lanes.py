@@ -12,6 +12,7 @@ import pytest
 
 from graphc.codegen.lanes import Lanes
 from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.object import emit_object
 from graphc.errors import InternalError
 from tests.lane_kernels import DTYPES, TARGETS, Kernel
 
@@ -222,3 +223,18 @@ def test_functions_of_floats_refuse_integers() -> None:
     b = Builder(Module(target.triple), "f", [("i32", "x")])
     with pytest.raises(InternalError, match="exp of i32 lanes"):
         Lanes(b, "i32", 1, target).exp(b.arguments[0])
+
+
+@every_target
+@pytest.mark.parametrize(("dtype", "to"), [("f64", "u8"), ("f32", "u32"), ("f64", "u64"), ("f32", "i32")])
+def test_the_least_of_a_converted_float_and_zero_compiles(target: str, dtype: str, to: str) -> None:
+    """LLVM takes min(fptoui x, 0) for a conversion to an integer of no bits, and aborts on it."""
+    lanes = TARGETS[target].lanes(8)
+    module = Module(TARGETS[target].triple, TARGETS[target].feature_text)
+    b = Builder(module, "f", [("ptr", "x"), ("ptr", "y")], linkage="")
+    e = Lanes(b, dtype, lanes, TARGETS[target])
+    whole = e.of(to)
+    least = whole.min(e.cast(b.load(e.type, b.arguments[0]), to), whole.constant(0))
+    b.store(whole.cast(least, dtype), b.arguments[1])
+    b.ret()
+    assert emit_object(module.text(), TARGETS[target])

@@ -127,6 +127,8 @@ def saturate(e: Lanes, x: Value, to: Lanes) -> Value:
     number = e.select(e.is_nan(x), e.constant(0.0), x)
     clamped = e.min(e.max(number, e.constant(low)), e.constant(below))
     result = e.builder.cast("fptosi" if to.signed else "fptoui", clamped, to.type)
+    # LLVM 22 makes min(fptoui x, 0) a saturating conversion to an integer of no bits, and aborts: it must not see both
+    result = e.builder.emit(to.type, f"freeze {result}")
     if below == high - 1:
         return result
     return e.select(e.ge(number, e.constant(high)), to.constant(high - 1), result)
