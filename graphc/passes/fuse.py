@@ -19,6 +19,9 @@ from graphc.passes.roles import CHEAP, IN_MEMORY, Edge, Role, edges, role, throu
 #: How many operations a reader may repeat rather than load the result.
 SINK_COST = 3
 
+#: How many operations a group may hold: LLVM's time for a function grows faster than the function does.
+MOST_NODES = 128
+
 
 @dataclass(frozen=True)
 class Group:
@@ -109,20 +112,24 @@ class Fusion:
         return [found[s] for s in sorted(found, reverse=True)]
 
     def sources(self, node: Node) -> list[Edge]:
-        """What the node reads, seen through nodes that their readers compute."""
-        found: list[Edge] = []
-        for edge in self.edges[node]:
+        """What the node reads, seen through nodes that their readers compute; each way of reading once."""
+        found: dict[Edge, None] = {}
+        passed: set[Node] = set()
+        stack = [(edge, False) for edge in reversed(self.edges[node])]
+        while stack:
+            edge, through = stack.pop()
             if edge.source in self.absorbed or edge.source in self.sunk:
-                through = self.sources(edge.source)
-                found += [e if e.relation == "memory" else e._replace(relation="pull") for e in through]
+                if edge.source not in passed:
+                    passed.add(edge.source)
+                    stack += [(e, True) for e in reversed(self.edges[edge.source])]
             else:
-                found.append(edge)
-        return found
+                found[edge._replace(relation="pull") if through and edge.relation != "memory" else edge] = None
+        return list(found)
 
     def accepts(self, draft: Draft, node: Node) -> bool:
-        """Whether the node may be computed in the group: shapes fit, and no cycle comes about."""
+        """Whether the node may be computed in the group: there is room, shapes fit, and no cycle comes about."""
         level = self.level(draft, node)
-        if level is None:
+        if level is None or len(draft.nodes) >= MOST_NODES:
             return False
         for edge in self.sources(node):
             home = self.home.get(edge.source)
@@ -153,8 +160,10 @@ class Fusion:
         return "row" if row else None
 
     def mergeable(self, a: Draft, b: Draft) -> bool:
-        """Whether two groups can be one: same loops, at most one anchor, no path between them through a third."""
+        """Whether two groups can be one: same loops, at most one anchor, room, no path between them through a third."""
         if a.serial not in self.drafts or b.serial not in self.drafts or a.space != b.space:
+            return False
+        if len(a.nodes) + len(b.nodes) > MOST_NODES:
             return False
         if any(d.anchor is not None and role(d.anchor) is Role.ASSEMBLE for d in (a, b)):
             return False
@@ -308,7 +317,8 @@ def stored_views(graph: Graph, nodes: list[Node]) -> frozenset[Node]:
 def absorbed_nodes(
     graph: Graph, nodes: list[Node], reads: dict[Node, list[Edge]], stored: frozenset[Node]
 ) -> dict[Node, Node]:
-    """For each elementwise node that only one reduction (over more than rows) needs: that reduction."""
+    """For each elementwise node that only one reduction (over more than rows) needs: that one, while it has room."""
+    room: dict[Node, int] = {}
     roots = {through_aliases(n) for n in graph.roots}
     readers: dict[Node, set[Node | None]] = {}
     absorbed: dict[Node, Node] = {}
@@ -316,8 +326,8 @@ def absorbed_nodes(
         if role(node) is Role.MAP and node not in roots:
             by = readers.get(node, set())
             anchor = next(iter(by)) if len(by) == 1 else None
-            if anchor is not None:
-                absorbed[node] = anchor
+            if anchor is not None and room.setdefault(anchor, MOST_NODES):
+                absorbed[node], room[anchor] = anchor, room[anchor] - 1
         takes = role(node) is Role.REDUCE and not is_row_reduction(node)
         owner = node if takes else absorbed.get(node)
         if role(node) is not Role.VIEW or node in stored:
