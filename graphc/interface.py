@@ -68,11 +68,12 @@ def dims(shape: Sequence[object]) -> tuple[int | str, ...]:
 
 
 def with_entries(program: TracedProgram, names: Sequence[str]) -> TracedProgram:
-    """The program with some of its entries only."""
+    """The program with some of its entries only, each once. Raises `ArgumentError` for names that it lacks."""
     known = {e.name: e for e in program.entries}
-    for name in names:
+    wanted = dict.fromkeys([names] if isinstance(names, str) else names)
+    for name in wanted:
         if name not in known:
             raise ArgumentError(
                 f"build: the program has no entry {name!r}", site=user_site(), help=f"it has {', '.join(known)}"
             )
-    return replace(program, entries=tuple(known[n] for n in names))
+    return replace(program, entries=tuple(known[n] for n in wanted))

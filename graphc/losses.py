@@ -1,4 +1,11 @@
-"""Losses: a prediction against a target; the mean over every element of the unreduced loss unless asked otherwise."""
+"""Losses: a prediction against a target of the same shape, both floats of one dtype (integers are cast).
+
+`reduction` is "mean", over every element of the unreduced loss, or "sum", both of which give a scalar, or "none".
+Raises `ShapeError` where the shapes differ (nothing broadcasts), `DTypeError` where the dtypes do, `ArgumentError` for
+another reduction.
+
+    loss = losses.sparse_softmax_cross_entropy(net(x), y)      # logits f32[N, 10], labels i32[N]
+"""
 
 from __future__ import annotations
 
@@ -51,7 +58,7 @@ def sigmoid_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Red
 
 @composite
 def softmax_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """−Σ y·ln softmax(x) over the last axis, for target distributions y."""
+    """−Σ y·ln softmax(x) over the last axis, for target distributions y; without reduction, of shape [...]."""
     x, y = paired("softmax_cross_entropy", logits, target)
     shifted = centred(x, -1)
     log_total = api.log(api.sum(api.exp(shifted), -1, keepdims=True))
@@ -60,7 +67,7 @@ def softmax_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Red
 
 @composite
 def sparse_softmax_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """−ln softmax(x)[label] over the last axis, for integer labels.
+    """−ln softmax(x)[label] over the last axis, for logits [..., classes] and integer labels [...].
 
     Labels that are arguments of the entry are range-checked when it is called.
     """

@@ -116,7 +116,8 @@ def scalar(recording: Recording, value: bool | int | float | np.generic, dtype: 
     if dtype.is_integer:
         least, greatest = limits(dtype)
         if not least <= int(value) <= greatest:
-            raise DTypeError(f"{value} is not a value of {dtype}", site=user_site(), help="cast the tensor: x.astype()")
+            message = f"{value} is not a value of {dtype}"
+            raise DTypeError(message, site=user_site(), help="cast the tensor first: x.astype(gr.i64)")
     return recording.leaf(Constant(np.asarray(value, dtype.numpy).tobytes()), TensorType(dtype))
 
 

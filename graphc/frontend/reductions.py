@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 
 from graphc import ops
-from graphc.errors import ShapeError
+from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.elementwise import divide, multiply, not_equal, numeric, sqrt, subtract, truth
 from graphc.frontend.promotion import apply, as_tensor, cast, element_count
 from graphc.frontend.recording import current, describe
@@ -101,10 +101,16 @@ def restored(result: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def normal_axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
-    """Axes as sorted numbers from 0. Raises `ShapeError` where one does not exist or is named twice."""
+    """Axes as sorted numbers from 0.
+
+    Raises `ShapeError` where one does not exist or is named twice, `ArgumentError` where one is no integer.
+    """
     if axis is None:
         return tuple(range(x.ndim))
-    given = [operator.index(a) for a in axis] if isinstance(axis, Sequence) else [operator.index(axis)]
+    try:
+        given = [operator.index(a) for a in (axis if isinstance(axis, Sequence) else [axis])]
+    except TypeError:
+        raise ArgumentError(f"axis={axis!r} is neither an integer nor several", site=user_site()) from None
     axes = sorted(a + x.ndim if a < 0 else a for a in given)
     if len(set(axes)) != len(axes) or not set(axes) <= set(range(x.ndim)):
         raise ShapeError(

@@ -144,7 +144,14 @@ def polynomial(terms: Iterable[tuple[Monomial, int]]) -> Size:
 
 
 def symbol(name: str, min: int = 0, max: int | None = None, multiple_of: int = 1, typical: int = 32) -> Dim:
-    """The dimension that is one symbol."""
+    """The dimension that is one symbol, of any value in min..max (None: unbounded) that is a multiple of `multiple_of`.
+
+    Raises `ShapeError` where no size meets that, and for a name that C can't have.
+    """
+    if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
+        raise ShapeError(f"{name!r} can't name a dimension", help="use letters, digits and _, as in C")
+    if min < 0 or multiple_of < 1 or (max is not None and max // multiple_of * multiple_of < min):
+        raise ShapeError(f"no size meets dim({name!r}, min={min}, max={max}, multiple_of={multiple_of})")
     return Dim((((Symbol(name, min, max, multiple_of, typical),), 1),))
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+
 from graphc import init
-from graphc.errors import ArgumentError
+from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.modes import undecided
 from graphc.frontend.promotion import as_tensor
+from graphc.frontend.recording import describe
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
+from graphc.ir.types import f32
 from graphc.nn import functional
 from graphc.nn.module import Module
 from graphc.sites import user_site
@@ -36,7 +40,13 @@ def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor
 
 
 class Dense(Module):
-    """activation(x·kernel + bias) over the last axis; kernel [inputs, units], bias [units]."""
+    """activation(x·kernel + bias) over the last axis: [..., inputs] -> [..., units].
+
+    `kernel` [inputs, units] is Glorot uniform and `bias` [units] zero unless their initializers say otherwise (a name
+    or a function of `graphc.init`); both have x's dtype, f32 where x is no float. `activation` is a name, such as
+    "relu", or a function. Raises `ArgumentError` where `units` is no positive integer, `ShapeError` for a scalar x or
+    one of another width than the first.
+    """
 
     def __init__(
         self,
@@ -48,16 +58,21 @@ class Dense(Module):
         name: str | None = None,
     ):
         super().__init__(name)
-        self.units, self.use_bias = units, use_bias
+        if type(units) is bool or not isinstance(units, (int, np.integer)) or units < 1:
+            raise ArgumentError(f"Dense: units={units!r} is not a positive integer", site=self.site)
+        self.units, self.use_bias = int(units), use_bias
         self.activation = activation_function(activation)
         self.kernel_initializer = init.get(kernel_initializer)
         self.bias_initializer = init.get(bias_initializer)
 
     def build(self, x: Tensor) -> None:
+        if not x.ndim:
+            raise ShapeError("Dense: a scalar has no last axis", operands=[describe("x", x.node)], site=user_site())
+        dtype = x.dtype if x.dtype.is_float else f32
         shape = (x.type.shape[-1], self.units)
-        self.kernel = Variable(self.kernel_initializer(shape, x.dtype))  # type: ignore[arg-type]
+        self.kernel = Variable(self.kernel_initializer(shape, dtype))  # type: ignore[arg-type]
         if self.use_bias:
-            self.bias = Variable(self.bias_initializer((self.units,), x.dtype))
+            self.bias = Variable(self.bias_initializer((self.units,), dtype))
 
     def __call__(self, x: TensorLike) -> Tensor:
         y = api.matmul(x, self.kernel)
@@ -78,7 +93,7 @@ class Activation(Module):
 
 
 class Flatten(Module):
-    """Every axis but the first as one."""
+    """Every axis but the first as one: [N, ...] -> [N, M]; up to two axes stay as they are."""
 
     def __call__(self, x: TensorLike) -> Tensor:
         tensor = as_tensor(x)
@@ -86,7 +101,10 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al., 2014)."""
+    """In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al., 2014).
+
+    Otherwise x as it is. Differentiating through it raises `GradientError` where no caller said `training=`.
+    """
 
     def __init__(self, rate: float, name: str | None = None):
         super().__init__(name)

@@ -187,6 +187,9 @@ class Concat(Movement):
         for x in operands:
             expect_axes(self, x, (self.axis,))
         rests = [x.with_shape((*x.shape[: self.axis], 0, *x.shape[self.axis + 1 :])) for x in operands]
+        if any(rest.shape != rests[0].shape for rest in rests):
+            types = " and ".join(map(str, operands))
+            raise ShapeError(f"concat: shapes differ off axis {self.axis} ({types})")
         expect_same(self, rests, ANY)
         shape = list(operands[0].shape)
         shape[self.axis] = sum(x.shape[self.axis] for x in operands)

@@ -15,7 +15,9 @@ from graphc.sites import user_site
 class Adam(Optimizer):
     """m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; θ ← θ − η·m̂ / (√v̂ + ε), m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
 
-    PyTorch's and Optax's form. The bias corrections are scalars: an element costs one square root and one division.
+    PyTorch's and Optax's form; t is the number of the step, from 1, kept as i64 in `adam/step`.
+    The bias corrections are scalars: an element costs one square root and one division.
+    Raises `ArgumentError` for a β outside (0, 1).
     """
 
     slots: ClassVar[tuple[str, ...]] = ("m", "v")

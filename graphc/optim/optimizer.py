@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from graphc.errors import ArgumentError, Operand, TraceError
+from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
@@ -34,6 +34,7 @@ class Optimizer:
     counts: ClassVar[bool] = False
 
     def __init__(self, learning_rate: Rate, name: str | None = None):
+        expect_rate(type(self).__name__, learning_rate)
         self.name, self.stem, self.site = name, type(self).__name__.lower(), user_site()
         self._given_rate = learning_rate
         self._rate: Variable | None = None
@@ -47,14 +48,27 @@ class Optimizer:
     def minimize(
         self, loss: Tensor, params: Sequence[Variable] | None = None, learning_rate: Rate | None = None
     ) -> None:
-        """One step down the gradient of a loss: every trainable Variable that it depends on, or those given."""
+        """One step down the gradient of a loss: every trainable Variable that it depends on, or those given.
+
+        `loss` is a float scalar; `learning_rate` stands for the optimizer's in this step. Raises as
+        `compute_gradients` and `apply_gradients` do.
+
+            opt.minimize(losses.mean_squared_error(net(x, training=True), y))
+        """
         self.apply_gradients(self.compute_gradients(loss, params), learning_rate)
 
     def compute_gradients(
         self, loss: Tensor, params: Sequence[Variable] | None = None
     ) -> list[tuple[Tensor, Variable]]:
-        """(gradient, Variable) for every trainable Variable that a loss depends on, or those given."""
-        chosen = trainable_in(loss) if params is None else list(params)
+        """(gradient, Variable) for every trainable Variable that a loss depends on, or those given.
+
+        Raises `GradientError` where the loss is no float scalar, `ArgumentError` where there is nothing to minimise
+        over or a parameter is no Variable.
+        """
+        if params is None:
+            chosen = trainable_in(as_tensor(loss))
+        else:
+            chosen = [expect_variable("params", p) for p in ([params] if isinstance(params, Variable) else params)]
         if not chosen:
             raise ArgumentError(
                 "there is nothing to minimise over: the loss depends on no trainable Variable",
@@ -64,9 +78,13 @@ class Optimizer:
         return list(zip(gradients(loss, chosen), chosen, strict=True))
 
     def apply_gradients(self, pairs: Pairs, learning_rate: Rate | None = None) -> None:
-        """Assign every parameter its update. Raises `TraceError` where an optimizer did so before in this entry."""
+        """Assign every parameter its update; a gradient has its parameter's type.
+
+        Raises `TraceError` where an optimizer did so before in this entry, `ArgumentError` for what are no pairs of
+        a gradient and a Variable.
+        """
         recording = current("an optimizer's step")
-        updates = [(as_tensor(gradient), parameter) for gradient, parameter in pairs]
+        updates = [expect_pair(pair) for pair in pairs]
         if not updates:
             raise ArgumentError("apply_gradients: no pairs", site=user_site())
         self._prepare([parameter for _, parameter in updates])
@@ -83,8 +101,9 @@ class Optimizer:
             recording.path = before
 
     def count(self, dtype: DType) -> Tensor:
-        """The number of this step, from 1, as a float scalar."""
-        assert self._count is not None
+        """The number of this step, from 1, as a float scalar; for rules that set `counts`."""
+        if self._count is None:
+            raise InternalError(f"{type(self).__name__} reads the number of the step but does not set `counts`")
         return cast(as_tensor(self._count), dtype)
 
     def _chosen(self, learning_rate: Rate | None) -> Rate:
@@ -131,3 +150,31 @@ class Optimizer:
         new = self.step(old, gradient, cast(rate, old.dtype), *(as_tensor(s) for s in slots))
         for variable, value in zip((parameter, *slots), new, strict=True):
             variable.assign(value)
+
+
+def expect_rate(name: str, rate: object) -> None:
+    """Raise `ArgumentError` unless a learning rate is a real number, a Tensor or a Variable."""
+    if isinstance(rate, (Tensor, Variable)):
+        return
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+        raise ArgumentError(
+            f"{name}: learning_rate={rate!r} is not a number",
+            site=user_site(),
+            help="use a number, a Tensor or a Variable",
+        )
+
+
+def expect_pair(pair: Any) -> tuple[Tensor, Variable]:
+    """A (gradient, Variable) pair. Raises `ArgumentError` for anything else."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise ArgumentError(
+            f"apply_gradients: {pair!r} is not a pair", site=user_site(), help="give (gradient, Variable) pairs"
+        )
+    return as_tensor(pair[0]), expect_variable("apply_gradients", pair[1])
+
+
+def expect_variable(role: str, value: object) -> Variable:
+    """The value. Raises `ArgumentError` unless it is a Variable."""
+    if isinstance(value, Variable):
+        return value
+    raise ArgumentError(f"{role}: {value!r} is not a Variable", site=user_site(), help="optimizers change gr.Variables")

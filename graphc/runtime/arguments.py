@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -93,6 +94,14 @@ def read_number(value: bool | int | float, dtype: str, rank: int, role: str) -> 
         return np.array(value, NUMPY[dtype])
     except OverflowError:
         raise ArgumentError(f"{role}: {value} does not fit {dtype}", site=user_site()) from None
+
+
+def integer(value: Any, role: str) -> int:
+    """A Python or NumPy integer; `ArgumentError` for anything else."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ArgumentError(f"{role} is {value!r}, must be an integer", site=user_site()) from None
 
 
 def conform(array: Array, dtype: str, role: str, cast: Cast = None) -> Array:

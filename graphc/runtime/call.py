@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +11,7 @@ import numpy as np
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.records import Record
-from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, read_inputs, type_text
+from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, integer, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
 from graphc.runtime.dims import symbols_of
 from graphc.runtime.fast import SHORT_SECONDS, Fast, install
@@ -208,7 +207,7 @@ class BoundEntry:
         if shuffle is None or shuffle is False:
             return KEEP_ORDER
         if shuffle is not True:
-            return int(shuffle) % KEEP_ORDER
+            return integer(shuffle, f"{self.entry.name}.epoch: shuffle") % KEEP_ORDER
         return int(self.state.read(self.state.variable(EPOCH_COUNTER))) % KEEP_ORDER
 
     def _enter(self, function: Function, call: Call, need: int, dims: Sequence[int], tail: Sequence[int] = ()) -> None:
@@ -269,10 +268,7 @@ def map_fault(entry: Entry) -> str | None:
 
 def positive(value: int, role: str) -> int:
     """A Python or NumPy integer that is at least 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ArgumentError(f"{role} is {value!r}, must be an integer", site=user_site()) from None
+    number = integer(value, role)
     if number < 1:
         raise ArgumentError(f"{role} is {number}, must be at least 1", site=user_site())
     return number

@@ -46,7 +46,7 @@ def results_for(entry: Entry, symbols: Mapping[str, int], out: Any, state: Bytes
             check_out(entry, output, shape, given[i])
             arrays.append(given[i])
         else:
-            arrays.append(np.empty(shape, NUMPY[output.dtype]))
+            arrays.append(new_array(entry, output, shape))
     check_apart(entry, [arrays[i] for i in given], state)
     return Results(entry, arrays, frozenset(given))
 
@@ -59,6 +59,15 @@ def output_shape(entry: Entry, output: Output, symbols: Mapping[str, int]) -> tu
         message = f"{entry.name}: {output.name} would have shape {shape} at {at}"
         raise ShapeError(message, site=user_site())
     return shape
+
+
+def new_array(entry: Entry, output: Output, shape: tuple[int, ...]) -> Array:
+    """Memory for an output. Raises `ShapeError` for more bytes than an address can count."""
+    try:
+        return np.empty(shape, NUMPY[output.dtype])
+    except ValueError:
+        message = f"{entry.name}: {output.name} is {type_text(output.dtype, shape)}, which no memory holds"
+        raise ShapeError(message, site=user_site()) from None
 
 
 def structure_error(entry: Entry) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc.errors import BuildError, GraphcError, InternalError, ShapeError, StateError, TargetError
 from graphc.runtime import targets
-from graphc.runtime.arguments import NUMPY, Array, array_text, conform, read_array, type_text
+from graphc.runtime.arguments import NUMPY, Array, array_text, conform, integer, read_array, type_text
 from graphc.runtime.artifact import Artifact
 from graphc.runtime.fast import Cell
 from graphc.runtime.files import write_atomically
@@ -54,9 +54,13 @@ class State(Mapping[str, Array]):
                 self.cell.busy = 0
 
     def init(self, seed: int = 0) -> None:
-        """Give every variable its initial value under a seed; `TargetError` where the CPU lacks what the code uses."""
+        """Give every variable its initial value under a seed, any integer modulo 2⁶⁴.
+
+        Raises `ArgumentError` for another seed, `TargetError` where the CPU lacks what the code uses.
+        """
+        number = integer(seed, f"{self.signature.prefix}.init: seed")
         with self.exclusive():
-            status = self.artifact.init(self.address, seed % (1 << 64))
+            status = self.artifact.init(self.address, number % (1 << 64))
         if status == E_CPU:
             flags = targets.cpu_flags()
             lacking = [f for f in self.signature.features if targets.CPUINFO.get(f, f) not in flags]
@@ -116,8 +120,7 @@ class State(Mapping[str, Array]):
         if variable.layout.kind != "row":
             message = f"{name} is packed in {variable.layout.kind}s of {variable.layout.width}, it has no live view"
             raise StateError(message, site=user_site(), help=f"state[{name!r}] is a snapshot; assign to it to write")
-        end = variable.offset + variable.bytes
-        return self.memory[variable.offset : end].view(NUMPY[variable.dtype]).reshape(variable.shape)
+        return np.ndarray(variable.shape, NUMPY[variable.dtype], self.memory, variable.offset)
 
     def copy(self) -> dict[str, Array]:
         """A snapshot of every variable, taken at one time; `update` writes it back."""

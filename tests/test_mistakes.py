@@ -1,0 +1,152 @@
+"""Plausible mistakes: each meets an error of graphc's own, before anything is computed or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc import errors, nn, optim
+from graphc.ir.types import TensorType
+from graphc.passes.fuse import MOST_NODES, fuse
+from graphc.passes.pipeline import optimise
+
+
+def program_of(body: Callable[..., Any], *types: TensorType) -> gr.Program:
+    """A Program of one entry `f`."""
+    program = gr.Program("mistakes")
+
+    def one(x):
+        return body(x)
+
+    def two(x, y):
+        return body(x, y)
+
+    function = (one, two)[len(types) - 1]
+    function.__name__ = "f"
+    program.entry(**dict(zip("xy", types, strict=False)))(function)
+    return program
+
+
+MATRIX = gr.f32["N", 3]
+
+TRACED: dict[str, tuple[type[Exception], str, Callable[[Any], Any], TensorType]] = {
+    "float axis": (errors.ArgumentError, "neither an integer", lambda x: gr.sum(x, axis=1.0), MATRIX),
+    "text axis": (errors.ArgumentError, "neither an integer", lambda x: nn.softmax(x, axis="rows"), MATRIX),
+    "loss that is a number": (errors.ArgumentError, "nothing to minimise", lambda x: optim.SGD().minimize(3.0), MATRIX),
+    "params that are tensors": (
+        errors.ArgumentError, "is not a Variable", lambda x: optim.SGD().minimize(gr.sum(x), [x]), MATRIX,
+    ),
+    "pairs that are none": (
+        errors.ArgumentError, "is not a pair", lambda x: optim.SGD().apply_gradients([(x, x, x)]), MATRIX,
+    ),
+    "gradients of tensors": (
+        errors.ArgumentError, "is not a Variable", lambda x: optim.SGD().apply_gradients([(x, x)]), MATRIX,
+    ),
+    "a scalar into Dense": (errors.ShapeError, "no last axis", lambda x: nn.Dense(2)(x), gr.f32),
+    "concat of other widths": (
+        errors.ShapeError, "shapes differ off axis 0 (f32[N,3] and f32[N,2])",
+        lambda x: gr.concat([x, x[:, :2]]), MATRIX,
+    ),
+    "a value out of range": (errors.DTypeError, "x.astype(gr.i64)", lambda x: x + 2**40, gr.i32["N"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_mistakes_in_an_entry(name: str) -> None:
+    kind, words, body, type_ = TRACED[name]
+    with pytest.raises(kind) as raised:
+        program_of(body, TensorType(type_) if type_ is gr.f32 else type_).trace()
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("units", [0, -1, 2.5, "3", True])
+def test_dense_wants_a_positive_number_of_units(units: Any) -> None:
+    with pytest.raises(errors.ArgumentError, match="positive integer"):
+        nn.Dense(units)
+
+
+@pytest.mark.parametrize("rate", ["fast", np.ones(3), None, True])
+def test_a_learning_rate_is_one_number(rate: Any) -> None:
+    with pytest.raises(errors.ArgumentError, match="learning_rate"):
+        optim.Adam(rate)
+
+
+@pytest.mark.parametrize(
+    "options", [{"min": 5, "max": 3}, {"multiple_of": 0}, {"min": -1}, {"min": 5, "max": 7, "multiple_of": 4}]
+)
+def test_a_dimension_has_sizes(options: dict[str, int]) -> None:
+    with pytest.raises(errors.ShapeError, match="no size meets"):
+        gr.dim("N", **options)
+
+
+@pytest.mark.parametrize("name", ["N M", "é", 3, ""])
+def test_a_dimension_has_a_name_that_c_knows(name: Any) -> None:
+    with pytest.raises(errors.ShapeError, match="can't name a dimension"):
+        gr.dim(name)
+
+
+def test_dense_takes_integers() -> None:
+    compiled = program_of(nn.Dense(2, kernel_initializer="ones"), gr.i32["N", 3]).compile()
+    result = compiled.f(np.array([[1, 2, 3]], np.int32))
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, [[6, 6]])
+
+
+def counter() -> Any:
+    """A compiled entry that adds its argument's sum to an integer Variable of rank 0."""
+    count = gr.Variable(np.int64(3), name="count", trainable=False)
+
+    def body(x: Any) -> Any:
+        count.assign(count + 1)
+        return gr.sum(x)
+
+    return program_of(body, gr.f32["N"]).compile()
+
+
+def test_a_scalar_variable_has_a_live_view() -> None:
+    compiled = counter()
+    view = compiled.state.view("count")
+    assert view.shape == () and view == 3
+    compiled.f(np.ones(2, np.float32))
+    assert view == 4
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, None])
+def test_a_seed_is_an_integer(seed: Any) -> None:
+    compiled = counter()
+    with pytest.raises(errors.ArgumentError, match="must be an integer"):
+        compiled.init(seed)
+    if seed is not None:
+        with pytest.raises(errors.ArgumentError, match="must be an integer"):
+            compiled.f.epoch(np.ones(2, np.float32), shuffle=seed)
+    assert compiled.state["count"] == 3
+
+
+def test_an_entry_is_built_once(tmp_path: Any) -> None:
+    compiled = counter()
+    loaded = [gr.load(compiled.build(tmp_path / name, entries=e)) for name, e in (("a.so", ["f", "f"]), ("b.so", "f"))]
+    assert [list(program.entries) for program in loaded] == [["f"], ["f"]]
+
+
+def test_results_that_no_memory_holds() -> None:
+    compiled = program_of(lambda x: gr.broadcast_to(x, (1 << 31, 1 << 31)) * 2, TensorType(gr.f32)).compile()
+    with pytest.raises(errors.ShapeError, match="no memory holds"):
+        compiled.f(1.0)
+
+
+@pytest.mark.parametrize("reduce", [lambda x: x, lambda x: gr.sum(x, axis=0)], ids=["elementwise", "absorbed"])
+def test_long_chains_make_several_kernels(reduce: Callable[[Any], Any]) -> None:
+    def chain(x: Any) -> Any:
+        for _ in range(MOST_NODES):
+            x = x * x + 0.25
+        return reduce(x)
+
+    program = program_of(chain, gr.f32["N", 3])
+    groups = fuse(optimise(program.trace().entries[0].graph))
+    assert len(groups) > 1 and all(len(group.nodes) <= MOST_NODES + 1 for group in groups)
+    x = np.linspace(-0.5, 0.5, 21, dtype=np.float32).reshape(7, 3)
+    np.testing.assert_allclose(program.compile().f(x), gr.interpret(program.entries["f"])(x), rtol=1e-6)
