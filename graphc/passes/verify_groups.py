@@ -1,15 +1,15 @@
-"""The laws of a fusion: what a kernel reads another one makes, never in a circle; what it absorbs, only it needs.
+"""The laws of a fusion: what a kernel reads another one stores, never in a circle; what it keeps, nobody else needs.
 
-Run under `GRAPHC_VERIFY`. networkx answers the two questions about graphs; it is imported here alone, since that takes
-longer than compiling a small network.
+Run under `GRAPHC_VERIFY`. networkx answers whether there is a circle; it is imported here alone, since that takes longer
+than compiling a small network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from graphc.errors import InternalError
-from graphc.ir.graph import Graph, reachable, users
+from graphc.ir.graph import Graph, users
 from graphc.ir.node import Node
 from graphc.passes.fuse import Group
 from graphc.passes.roles import Role, role, through_aliases
@@ -27,7 +27,7 @@ def verify_groups(graph: Graph, groups: Sequence[Group]) -> None:
         if node not in makers and role(node) is not Role.LEAF:
             raise InternalError(f"{node!r} is read, and no group stores it")
     verify_order(groups, makers)
-    verify_absorbed(graph, groups)
+    verify_hidden(graph, groups)
 
 
 def verify_order(groups: Sequence[Group], makers: dict[Node, int]) -> None:
@@ -44,31 +44,26 @@ def verify_order(groups: Sequence[Group], makers: dict[Node, int]) -> None:
         raise InternalError(f"groups {circle} depend on one another in a circle")
 
 
-def verify_absorbed(graph: Graph, groups: Sequence[Group]) -> None:
-    """What only one group computes, and does not store, is post-dominated by what that group stores."""
-    import networkx as nx
-
-    end = "the end"
-    backwards = nx.DiGraph()
-    backwards.add_node(end)
-    backwards.add_edges_from((end, root) for root in graph.roots)
-    for node, readers in users(graph.nodes()).items():
-        backwards.add_edges_from((reader, node) for reader in readers)
-    dominator = nx.immediate_dominators(backwards, end)
-    for group in groups:
-        anchor = group.anchor
-        if anchor is None or role(anchor) is not Role.REDUCE:
-            continue
-        before = set(reachable(anchor.inputs))
-        for node in group.nodes:
-            if node in before and node not in group.outputs and is_private(node, groups):
-                above = dominator.get(node, end)
-                while above is not anchor and above is not end:
-                    above = dominator[above]
-                if above is end:
-                    raise InternalError(f"{node!r} is absorbed by {anchor!r}, and others need it")
+def verify_hidden(graph: Graph, groups: Sequence[Group]) -> None:
+    """What a group computes and does not store, only groups that compute it too read."""
+    computed = {group: frozenset(group.nodes) for group in groups}
+    readers = users(graph.nodes())
+    roots = {through_aliases(r) for r in graph.roots}
+    for group, inside in computed.items():
+        for node in inside.difference(group.outputs):
+            if sum(node in others for others in computed.values()) > 1:
+                continue
+            outside = [r for r in readers_behind(node, readers) if r not in inside]
+            if outside or node in roots:
+                raise InternalError(f"{node!r} is computed in one kernel and not stored, and {outside} need it")
 
 
-def is_private(node: Node, groups: Sequence[Group]) -> bool:
-    """Whether one group alone computes the node."""
-    return sum(node in group.nodes for group in groups) == 1
+def readers_behind(node: Node, readers: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:
+    """The nodes that read a value, seen through views that have no kernel of their own."""
+    stack = list(readers[node])
+    while stack:
+        reader = stack.pop()
+        if role(reader) is Role.VIEW:
+            stack.extend(readers[reader])
+        else:
+            yield reader
