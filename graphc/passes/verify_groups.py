@@ -6,7 +6,7 @@ longer than compiling a small network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph, users
@@ -47,23 +47,24 @@ def verify_order(groups: Sequence[Group], makers: dict[Node, int]) -> None:
 def verify_hidden(graph: Graph, groups: Sequence[Group]) -> None:
     """What a group computes and does not store, only groups that compute it too read."""
     computed = {group: frozenset(group.nodes) for group in groups}
+    stored = {n for group in groups for n in group.outputs}
     readers = users(graph.nodes())
     roots = {through_aliases(r) for r in graph.roots}
     for group, inside in computed.items():
         for node in inside.difference(group.outputs):
             if sum(node in others for others in computed.values()) > 1:
                 continue
-            outside = [r for r in readers_behind(node, readers) if r not in inside]
+            outside = [r for r in readers_behind(node, readers, stored) if r not in inside]
             if outside or node in roots:
                 raise InternalError(f"{node!r} is computed in one kernel and not stored, and {outside} need it")
 
 
-def readers_behind(node: Node, readers: Mapping[Node, Sequence[Node]]) -> Iterator[Node]:
-    """The nodes that read a value, seen through views that have no kernel of their own."""
+def readers_behind(node: Node, readers: Mapping[Node, Sequence[Node]], stored: Collection[Node]) -> Iterator[Node]:
+    """The nodes that read a value, seen through views that no kernel stores."""
     stack = list(readers[node])
     while stack:
         reader = stack.pop()
-        if role(reader) is Role.VIEW:
+        if role(reader) is Role.VIEW and reader not in stored:
             stack.extend(readers[reader])
         else:
             yield reader
