@@ -14,7 +14,7 @@ from graphc.errors import ArgumentError, GradientMismatch
 from graphc.frontend.float64 import widened
 from graphc.frontend.interpret import Interpreted
 from graphc.frontend.program import Entry
-from graphc.frontend.signature import site_of
+from graphc.frontend.signature import expect_function, site_of
 from graphc.ir import build
 from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import reachable
@@ -92,6 +92,7 @@ def check_grads(
     """
     if order not in (1, 2):
         raise ArgumentError(f"check_grads: order={order}", site=user_site(), help="use 1 or 2")
+    expect_function("gr.check_grads", target)
     problem = Problem.of(target, args, state)
     reports = []
     for level in range(1, order + 1):

@@ -150,3 +150,26 @@ def test_long_chains_make_several_kernels(reduce: Callable[[Any], Any]) -> None:
     assert len(groups) > 1 and all(len(group.nodes) <= MOST_NODES + 1 for group in groups)
     x = np.linspace(-0.5, 0.5, 21, dtype=np.float32).reshape(7, 3)
     np.testing.assert_allclose(program.compile().f(x), gr.interpret(program.entries["f"])(x), rtol=1e-6)
+
+
+USES = [gr.jit, gr.grad, gr.value_and_grad, gr.interpret, gr.check_grads, gr.Program("p").entry]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("wrong", ["text", 3])
+def test_what_is_no_function_is_refused(use: Callable[[Any], Any], wrong: object) -> None:
+    with pytest.raises(gr.ArgumentError, match=r"takes a function of tensors or an entry, not a (str|int)") as fault:
+        use(wrong)
+    assert "test_mistakes.py" in str(fault.value)
+
+
+def test_a_compiled_entry_is_not_traced() -> None:
+    program = gr.Program("doubled")
+
+    @program.entry
+    def double(x: gr.f32["N"]) -> gr.Tensor:
+        return x * 2
+
+    with pytest.raises(gr.ArgumentError, match="not a compiled entry") as fault:
+        gr.check_grads(program.compile().double, np.ones(3, np.float32))
+    assert "@program.entry" in str(fault.value)

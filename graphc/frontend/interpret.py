@@ -12,7 +12,7 @@ from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.jit import call_by_name
 from graphc.frontend.names import Names
 from graphc.frontend.program import Entry, Program
-from graphc.frontend.signature import annotated, name_of, site_of
+from graphc.frontend.signature import annotated, expect_function, name_of, site_of
 from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.trace import TracedEntry, trace_function
 from graphc.frontend.values import Values
@@ -89,6 +89,7 @@ class Interpreted:
 
 def interpret(target: Entry | Callable[..., Any], seed: int = 0, state: dict[str, Array] | None = None) -> Interpreted:
     """An entry or a function as a callable on arrays; `state` (by name) is the seeded initial one by default."""
+    expect_function("gr.interpret", target)
     return Interpreted(target, seed, state)
 
 

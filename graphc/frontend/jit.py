@@ -10,7 +10,7 @@ from typing import Any
 from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.names import Names
 from graphc.frontend.recording import Recording
-from graphc.frontend.signature import annotated, name_of, site_of
+from graphc.frontend.signature import annotated, expect_function, name_of, site_of
 from graphc.frontend.structure import flatten
 from graphc.frontend.trace import TracedProgram, trace_function
 from graphc.runtime.tree import unflatten
@@ -59,7 +59,8 @@ class Jitted:
 def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Compile a function of tensors; `options` are those of `Program.compile`. Usable as a decorator."""
     if function is None:
-        return lambda decorated: Jitted(decorated, options)
+        return lambda decorated: jit(decorated, **options)
+    expect_function("gr.jit", function)
     return Jitted(function, options)
 
 

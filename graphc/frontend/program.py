@@ -13,7 +13,7 @@ from graphc.errors import ArgumentError, Operand, TraceError
 from graphc.frontend.names import Names
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording
-from graphc.frontend.signature import argument_types, site_of
+from graphc.frontend.signature import argument_types, expect_function, site_of
 from graphc.sites import user_frame, user_site
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Entry:
     """A function of a Program: traced once, compiled with the others; inside a trace a call inlines it."""
 
     def __init__(self, program: Program, function: Callable[..., Any], given: Mapping[str, Any]):
+        expect_function("program.entry", function)
         frame = user_frame()
         self.program, self.function = program, function
         self.name: str = function.__name__

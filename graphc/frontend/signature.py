@@ -10,6 +10,7 @@ from typing import Any
 from graphc.errors import ArgumentError, Site
 from graphc.ir.dim import Dim
 from graphc.ir.types import DType, TensorType, bool_, f32, i32
+from graphc.sites import user_site
 
 #: Python's types as annotations of scalars.
 SCALARS: dict[object, TensorType] = {float: TensorType(f32), int: TensorType(i32), bool: TensorType(bool_)}
@@ -19,6 +20,21 @@ def site_of(function: Callable[..., Any]) -> Site | None:
     """Where a function is defined."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return Site(code.co_filename, code.co_firstlineno, f"def {code.co_name}(…)") if code is not None else None
+
+
+def expect_function(what: str, function: object) -> None:
+    """Raise `ArgumentError` where `what` got something that is not a function or an entry to trace."""
+    from graphc.runtime.call import BoundEntry
+
+    compiled = isinstance(function, BoundEntry)
+    if callable(function) and not compiled:
+        return
+    kind = "a compiled entry" if compiled else f"a {type(function).__name__}"
+    raise ArgumentError(
+        f"{what}: takes a function of tensors or an entry, not {kind}",
+        site=user_site(),
+        help="give the entry itself, as @program.entry left it" if compiled else "give the function, not its result",
+    )
 
 
 def argument_types(

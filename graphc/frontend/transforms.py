@@ -10,7 +10,7 @@ from graphc import autodiff
 from graphc.errors import ArgumentError, GradientError, Operand
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import Recording, current, describe
-from graphc.frontend.signature import name_of
+from graphc.frontend.signature import expect_function, name_of
 from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
@@ -105,6 +105,8 @@ def value_and_grad(
 ) -> Callable[..., Any]:
     """As `grad`, giving (value, gradient). Called with arrays it is compiled, as by `gr.jit`."""
     from graphc.frontend.jit import jit
+
+    expect_function("gr.grad and gr.value_and_grad", function)
 
     @wraps(function)
     def both(*args: Any, **options: Any) -> Any:

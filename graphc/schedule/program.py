@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from graphc import config
+from graphc.errors import InternalError
 from graphc.ir.dim import Symbol
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Input, Node, Read
@@ -211,7 +212,8 @@ class EntryScheduler:
                     before.discard(serial)
                     if not before:
                         heapq.heappush(ready, other)
-        assert len(order) == len(tasks), "the tasks depend on one another in a circle"
+        if len(order) < len(tasks):
+            raise InternalError(f"{self.graph.name}: kernels depend on one another in a circle")
         return order
 
     def kernel(self, task: Task) -> Kernel:
