@@ -44,6 +44,9 @@ HEIGHTS = (1, 2, 4, 6, 8)
 #: Up to so large a K, and so many FMAs, a round of the loop over k is more than one step.
 UNROLLED = 32
 
+#: From so large a K on, two steps a round, if they are at most so many FMAs: the loop's own instructions cost then.
+DEEP, DEEP_FMAS = 256, 24
+
 #: The first-level data cache: what every x86 core of the last decade has at least.
 L1_BYTES = 32 * 1024
 LINE_BYTES = 64
@@ -237,7 +240,9 @@ def plan_matmul(
 
 
 def unroll(k: int | None, accumulators: int) -> int:
-    """Steps of k in one round of the inner loop: all or four, where k is small and that is a handful of FMAs."""
+    """Steps of k in one round of the inner loop: all or four where k is small, two where it is deep; few FMAs each."""
+    if k is not None and k >= DEEP and k % 2 == 0 and 2 * accumulators <= DEEP_FMAS:
+        return 2
     if k is None or k > UNROLLED:
         return 1
     return next((steps for steps in (k, 4) if steps and k % steps == 0 and steps * accumulators <= UNROLLED), 1)
