@@ -178,7 +178,7 @@ def a_gradient_in_the_epilogue(v: Node, w: Node, m: Node, q: Node, c: Node, x: N
 @case(floats(N, 5), floats(N, 20))
 def a_clipped_gradient(v: Node, w: Node, m: Node, q: Node, c: Node, x: Node, d: Node) -> Results:
     g = dot(x, d, 0, 0)
-    return [], {"m": m - g * build.broadcast_to_like(build.rsqrt(total(g * g) + 1.0), g)}
+    return [], {"m": m - g * build.broadcast(build.rsqrt(total(g * g) + 1.0), g.type.shape, ())}
 
 
 @case()

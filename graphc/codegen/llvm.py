@@ -85,18 +85,15 @@ class Module:
 
 
 class Loop:
-    """A counted loop being written: its index and the values it carries round."""
+    """A counted loop being written: its index, the values it carries round, and, once it has ended, what came out.
 
-    def __init__(self, builder: Builder, index: Value, carried: Sequence[Value]):
-        self._builder, self.index, self.carried = builder, index, list(carried)
-        self.next: list[Value] = list(carried)
+    The body sets `next`, the values for the following round; `results` are set when the loop is closed.
+    """
 
-    @property
-    def results(self) -> list[Value]:
-        """After the loop: what it carried when it ended."""
-        return self._results
+    results: list[Value]
 
-    _results: list[Value]
+    def __init__(self, index: Value, carried: Sequence[Value]):
+        self.index, self.carried, self.next = index, list(carried), list(carried)
 
 
 class Builder:
@@ -410,7 +407,7 @@ class Builder:
         mark = len(self._lines)
         index = Value("i64", f"%{head}.i")
         phis = [Value(v.type, f"%{head}.c{i}") for i, v in enumerate(carried)]
-        loop = Loop(self, index, phis)
+        loop = Loop(index, phis)
         yield loop
         following = self.emit("i64", f"add nsw {index}, {step if isinstance(step, int) else step.name}")
         latch = self._block
@@ -422,10 +419,10 @@ class Builder:
         self._lines[mark:mark] = heads
         self.branch_if(self.icmp("slt", following, stop), body, end)
         self.label(end)
-        loop._results = list(loop.next)
+        loop.results = list(loop.next)
         if not known:
             pairs = zip(carried, loop.next, strict=True)
-            loop._results = [self.phi(n.type, [(v, before), (n, latch)]) for v, n in pairs]
+            loop.results = [self.phi(n.type, [(v, before), (n, latch)]) for v, n in pairs]
 
 
 def natural_alignment(type_: str) -> int:

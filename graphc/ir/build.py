@@ -71,11 +71,6 @@ def broadcast(x: Node, shape: Shape, axes: Axes) -> Node:
     return x if x.type.shape == shape and axes == tuple(range(len(shape))) else apply(ops.Broadcast(shape, axes), x)
 
 
-def broadcast_to_like(scalar: Node, like: Node) -> Node:
-    """A rank-0 node repeated to another's shape."""
-    return broadcast(scalar, like.type.shape, ())
-
-
 def spread(y: Node, like: Node, axes: Axes) -> Node:
     """Undo the shape of a reduction of `like` over `axes`, by repetition."""
     return broadcast(y, like.type.shape, tuple(a for a in range(like.type.rank) if a not in axes))

@@ -2,7 +2,8 @@
 
 Going through the nodes in order, each joins the group that computes its operands, where the shapes allow it and the
 graph of groups stays acyclic. A contraction or a reduction is the anchor of its group: what follows elementwise is its
-epilogue. A reduction also absorbs what leads to it and to nothing else (that is, what it post-dominates).
+epilogue. A reduction also absorbs what leads to it and to nothing else (that is, what it post-dominates). Last, what a
+few cheap operations give again from stored values is left to its readers rather than stored too.
 """
 
 from __future__ import annotations
