@@ -59,6 +59,7 @@ def describe_entry(entry: TracedEntry, abi: EntryAbi) -> sig.Entry:
     return sig.Entry(
         entry.name, abi.symbol, abi.pure, symbols, inputs, outputs, entry.tree, entry.batch,
         repeat=not abi.pure, epoch=abi.has_epoch,
+        checks=tuple(sig.Check(str(c.size), c.minimum, c.message) for c in entry.checks),
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ CASES: tuple[Case, ...] = (
     Case(ops.Reshape((2, 6)), ((3, 4),)),
     Case(ops.Reshape((1, 1)), ((),)),
     Case(ops.Reshape((4, 0)), ((0, 3),)),
+    Case(ops.Assume((2, 6)), ((3, 4),)),
     Case(ops.Transpose((2, 0, 1)), ((2, 3, 4),)),
     Case(ops.Transpose(()), ((),)),
     Case(ops.Slice((1, 0), (5, 2), (2, 1)), ((6, 3),)),

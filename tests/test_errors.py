@@ -326,8 +326,10 @@ def test_undecidable_sizes() -> None:
 
 
 def test_reshapes_that_do_not_fit() -> None:
-    text = message(errors.ShapeError, traced(lambda x: x.reshape(-1, 5), x=gr.f32["N", 3]))
-    assert text.startswith("reshape: f32[N,3] has no shape (-1, 5): -1 can't be solved\n  x  x:  f32[N,3]")
+    text = message(errors.ShapeError, traced(lambda x: x.reshape(-1, -1), x=gr.f32["N", 3]))
+    assert text.startswith("reshape: f32[N,3] has no shape (-1, -1): -1 can't be solved\n  x  x:  f32[N,3]")
+    text = message(errors.ShapeError, traced(lambda x: x.reshape(3 * x.shape[0] + 1), x=gr.f32["N", 3]))
+    assert text.startswith("reshape: f32[N,3] has no shape (3*N + 1): 3*N elements against 3*N + 1\n")
 
 
 def test_writing_into_a_tensor() -> None:

@@ -12,7 +12,7 @@ from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.jit import call_by_name
 from graphc.frontend.names import Names
 from graphc.frontend.program import Entry, Program
-from graphc.frontend.signature import annotated, expect_function, name_of, site_of
+from graphc.frontend.signature import annotated, caller_locals, expect_function, name_of, site_of
 from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.trace import TracedEntry, trace_function
 from graphc.frontend.values import Values
@@ -34,7 +34,7 @@ class Interpreted:
     def __init__(self, target: Entry | Callable[..., Any], seed: int, state: dict[str, Array] | None):
         self.function = target.function if isinstance(target, Entry) else target
         self.program: Program | None = target.program if isinstance(target, Entry) else None
-        self.types = target.types if isinstance(target, Entry) else annotated(target)
+        self.types = target.types if isinstance(target, Entry) else annotated(target, caller_locals())
         if self.program is not None:
             self.program.trace()
         self.state: dict[str, Array] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.names import Names
 from graphc.frontend.recording import Recording
-from graphc.frontend.signature import annotated, expect_function, name_of, site_of
+from graphc.frontend.signature import annotated, caller_locals, expect_function, name_of, site_of
 from graphc.frontend.structure import flatten
 from graphc.frontend.trace import TracedProgram, trace_function
 from graphc.runtime.tree import unflatten
@@ -25,7 +25,7 @@ class Jitted:
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]):
         self.function, self._options = function, options
-        self._types = annotated(function)
+        self._types = annotated(function, caller_locals())
         self._compiled: dict[object, Callable[..., Any]] = {}
         update_wrapper(self, function)
 

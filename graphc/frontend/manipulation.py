@@ -12,7 +12,7 @@ from graphc.frontend.recording import current, describe
 from graphc.frontend.reductions import normal_axes
 from graphc.frontend.size import is_size, to_size
 from graphc.frontend.tensor import Axis, Shape, Tensor, TensorLike
-from graphc.ir.dim import Size, exact_quotient, parse
+from graphc.ir.dim import Size, exact_quotient, known_le, parse
 from graphc.ir.types import i64
 from graphc.ops.size import SizeOf
 from graphc.sites import user_site
@@ -27,19 +27,33 @@ def normal_shape(shape: Shape) -> tuple[Size, ...]:
 
 
 def reshape(x: TensorLike, shape: Shape) -> Tensor:
-    """The elements in another shape; one size may be −1, which is solved, symbolically too."""
+    """The elements in another shape; one size may be −1, which is solved, symbolically too.
+
+    Where symbolic sizes leave open whether the shape fits, as `(N, 8)` to `(N//2, 16)` does, the entry checks it when
+    it runs. Raises `ShapeError` where it never fits, or −1 can't be solved.
+    """
     tensor = as_tensor(x)
-    new = list(normal_shape(shape))
-    unknown = [i for i, s in enumerate(new) if isinstance(s, int) and s == -1]
-    if unknown:
-        rest = element_count([s for i, s in enumerate(new) if i != unknown[0]])
-        quotient = exact_quotient(tensor.type.size, rest) if len(unknown) == 1 else None
-        if quotient is None:
-            raise unreshapable(tensor, new, "-1 can't be solved")
-        new[unknown[0]] = quotient
-    if tensor.type.size != element_count(new):
-        raise unreshapable(tensor, new, f"{tensor.type.size} elements against {element_count(new)}")
-    return tensor if tensor.type.shape == tuple(new) else apply(ops.Reshape(tuple(new)), tensor)
+    new = solved(tensor, normal_shape(shape))
+    if tensor.type.shape == new:
+        return tensor
+    size, count = tensor.type.size, element_count(new)
+    if size == count:
+        return apply(ops.Reshape(new), tensor)
+    if not current().check_equal(size, count, f"reshape of {tensor.type} to ({', '.join(map(str, new))})"):
+        raise unreshapable(tensor, new, f"{size} elements against {count}")
+    return apply(ops.Assume(new), tensor)
+
+
+def solved(x: Tensor, shape: tuple[Size, ...]) -> tuple[Size, ...]:
+    """The shape with its −1, if it has one, replaced by the size that is left for it."""
+    unknown = [i for i, s in enumerate(shape) if isinstance(s, int) and s == -1]
+    if not unknown:
+        return shape
+    rest = element_count([s for i, s in enumerate(shape) if i != unknown[0]])
+    if len(unknown) > 1 or not (exact_quotient(x.type.size, rest) is not None or known_le(1, rest)):
+        raise unreshapable(x, shape, "-1 can't be solved")
+    quotient = x.type.size // rest
+    return tuple(quotient if i == unknown[0] else s for i, s in enumerate(shape))
 
 
 def unreshapable(x: Tensor, shape: Sequence[Size], why: str) -> ShapeError:

@@ -13,8 +13,8 @@ from graphc.errors import ArgumentError, Operand, TraceError
 from graphc.frontend.names import Names
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording
-from graphc.frontend.signature import argument_types, expect_function, site_of
-from graphc.sites import user_frame, user_site
+from graphc.frontend.signature import argument_types, caller_locals, expect_function, site_of
+from graphc.sites import user_site
 
 if TYPE_CHECKING:
     from graphc.frontend.trace import TracedProgram
@@ -35,11 +35,10 @@ class Entry:
 
     def __init__(self, program: Program, function: Callable[..., Any], given: Mapping[str, Any]):
         expect_function("program.entry", function)
-        frame = user_frame()
         self.program, self.function = program, function
         self.name: str = function.__name__
         self.site = site_of(function)
-        self.types = argument_types(function, given, frame.f_locals if frame is not None else {})
+        self.types = argument_types(function, given, caller_locals())
         update_wrapper(self, function)
 
     def __call__(self, *args: Any, **options: Any) -> Any:

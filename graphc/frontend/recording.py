@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from graphc.errors import DTypeError, Operand, ShapeError, Site, TraceError
 from graphc.frontend.names import Names
-from graphc.ir.dim import Dim, Size, Symbol, known_le, parse, symbol, symbols_of
+from graphc.ir.dim import Dim, Size, Symbol, excludes_zero, known_le, parse, symbol, symbols_of
 from graphc.ir.node import Constant, Input, Node, Op, Read, Scope
 from graphc.ir.types import TensorType
 from graphc.records import Record
@@ -162,6 +162,15 @@ class Recording:
         if known_le(minimum, size):
             return
         self.checks.setdefault((size, minimum), Check(size, minimum, message, site))
+
+    def check_equal(self, a: Size, b: Size, message: str) -> bool:
+        """Require two sizes to be equal when the entry runs; False where they never are. Equal ones need no check."""
+        difference = a - b
+        if isinstance(difference, int) or excludes_zero(difference):
+            return difference == 0
+        self.check(difference, 0, message)
+        self.check(-difference, 0, message)
+        return True
 
     def normal(self, size: Size) -> Size:
         """A size in which one name is one symbol: facts declared with `gr.dim` hold wherever the name occurs.

@@ -10,7 +10,7 @@ from typing import Any
 from graphc.errors import ArgumentError, Site
 from graphc.ir.dim import Dim
 from graphc.ir.types import DType, TensorType, bool_, f32, i32
-from graphc.sites import user_site
+from graphc.sites import user_frame, user_site
 
 #: Python's types as annotations of scalars.
 SCALARS: dict[object, TensorType] = {float: TensorType(f32), int: TensorType(i32), bool: TensorType(bool_)}
@@ -76,13 +76,22 @@ def argument_type(
     return tensor_type(resolved(function, name, annotation, names, site), name, site)
 
 
-def annotated(function: Callable[..., Any]) -> dict[str, TensorType] | None:
-    """The types of a function whose arguments are all annotated with tensor types; None of another."""
+def caller_locals() -> Mapping[str, Any]:
+    """The variables of the user's function that is running: annotations inside it may name them."""
+    frame = user_frame()
+    return frame.f_locals if frame is not None else {}
+
+
+def annotated(function: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, TensorType] | None:
+    """The types of a function whose arguments are all annotated with tensor types; None of another.
+
+    `names` as in `argument_types`.
+    """
     parameters = inspect.signature(function).parameters.values()
     if not parameters or any(p.annotation is p.empty for p in parameters):
         return None
     try:
-        return argument_types(function, {}, {})
+        return argument_types(function, {}, names)
     except ArgumentError:
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import graphc.frontend.api as api
 from graphc.errors import TraceError
-from graphc.ir.dim import Dim, Size, known_le, lower_bound
+from graphc.ir.dim import Dim, Size, excludes_zero, known_le
 from graphc.sites import user_site
 
 
@@ -124,12 +124,6 @@ def is_size(value: object) -> bool:
 
 
 UserSize: TypeAlias = int | Dim | SymbolicSize
-
-
-def excludes_zero(size: Size) -> bool:
-    """Whether a size can't be zero, as far as its bounds tell."""
-    low, high = lower_bound(size), lower_bound(-1 * size)
-    return (low is not None and low > 0) or (high is not None and high > 0)
 
 
 def user_size(size: Size) -> int | SymbolicSize:

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import gcd
 from typing import TypeAlias
 
 from graphc.errors import ShapeError
@@ -39,7 +40,13 @@ class Atom(Record):
         a, b = self.arguments
         if self.function in ("min", "max"):
             return f"{self.function}({a}, {b})"
-        return f"(({a}) {'//' if self.function == 'floordiv' else '%'} ({b}))"
+        return f"({factor_text(a)} {'//' if self.function == 'floordiv' else '%'} {factor_text(b)})"
+
+
+def factor_text(size: Size) -> str:
+    """A size as an operand of a division: in parentheses unless it is a name or a number."""
+    text = str(size)
+    return text if text.isalnum() else f"({text})"
 
 
 Factor: TypeAlias = Symbol | Atom
@@ -83,7 +90,10 @@ class Dim:
         if quotient is not None or not isinstance(other, int) or other == 0:
             return atom("floordiv", self, other) if quotient is None else quotient
         whole, rest = divisible_part(self, other)
-        return whole + (atom("floordiv", rest, other) if isinstance(rest, Dim) else rest // other)
+        if not isinstance(rest, Dim):
+            return whole + rest // other
+        common = gcd(other, *(c for _, c in rest.terms))
+        return whole + atom("floordiv", rest // common, other // common)
 
     def __rfloordiv__(self, other: Size) -> Size:
         return atom("floordiv", other, self)
@@ -244,6 +254,12 @@ def known_le(a: Size, b: Size) -> bool:
     """Whether a <= b holds at every value of the symbols, as far as bounds can tell."""
     bound = lower_bound(b - a)
     return bound is not None and bound >= 0
+
+
+def excludes_zero(size: Size) -> bool:
+    """Whether a size can't be zero, as far as its bounds tell."""
+    low, high = lower_bound(size), lower_bound(-1 * size)
+    return (low is not None and low > 0) or (high is not None and high > 0)
 
 
 def symbols_of(*sizes: Size) -> tuple[Symbol, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc.errors import ShapeError
 from graphc.ir import build
-from graphc.ir.dim import Dim, Size, known_le, maximum
+from graphc.ir.dim import Dim, Size, excludes_zero, known_le, maximum
 from graphc.ir.node import Array, Node
 from graphc.ir.types import TensorType
 from graphc.ops.base import ANY, Movement, expect_arity, expect_axes, expect_rank, expect_same, numbers
@@ -64,6 +64,26 @@ class Reshape(Movement):
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (build.reshape(ct, xs[0].type.shape),)
+
+
+class Assume(Movement):
+    """As `Reshape`, where the sizes are equal only at the dimensions that the entry's prologue lets through."""
+
+    shape: tuple[Size, ...]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        expect_arity(self, operands, 1)
+        (x,) = operands
+        result = x.with_shape(self.shape)
+        if excludes_zero(x.size - result.size):
+            raise ShapeError(f"assume: {x} never has the size of {result}")
+        return result
+
+    def eval(self, *operands: Array) -> Array:
+        return operands[0].reshape(numbers(self.shape))
+
+    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+        return (build.apply(Assume(xs[0].type.shape), ct),)
 
 
 class Transpose(Movement):
@@ -207,4 +227,4 @@ class Concat(Movement):
         return tuple(shares)
 
 
-ALL = (Broadcast, Reshape, Transpose, Slice, Pad, Concat)
+ALL = (Broadcast, Reshape, Assume, Transpose, Slice, Pad, Concat)

@@ -12,7 +12,7 @@ from graphc.ops.contraction import DotGeneral
 from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
 from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
-from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
+from graphc.ops.movement import Assume, Broadcast, Concat, Pad, Reshape, Slice, Transpose
 from graphc.ops.size import SizeOf
 
 
@@ -38,6 +38,7 @@ ROLES: dict[type[Op], Role] = {
     SizeOf: Role.VIEW,
     Gather: Role.VIEW,
     Reshape: Role.ALIAS,
+    Assume: Role.ALIAS,
     Reduction: Role.REDUCE,
     ArgReduction: Role.REDUCE,
     DotGeneral: Role.CONTRACT,
@@ -55,7 +56,7 @@ def role(node: Node) -> Role:
 
 
 #: Operands (by position) that must lie in memory as they are, because they are read out of order.
-IN_MEMORY: dict[type[Op], tuple[int, ...]] = {Gather: (0,), DotGeneral: (0, 1), Reshape: (0,)}
+IN_MEMORY: dict[type[Op], tuple[int, ...]] = {Gather: (0,), DotGeneral: (0, 1), Reshape: (0,), Assume: (0,)}
 
 
 #: Elementwise ops of an instruction or two.

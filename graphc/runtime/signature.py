@@ -85,6 +85,14 @@ class Output(Record):
     shape: tuple[Dim, ...]
 
 
+class Check(Record):
+    """What an entry asks of its dimensions: `size` is at least `minimum`; `reason` says what needs it."""
+
+    size: Dim
+    minimum: int
+    reason: str
+
+
 class Entry(Record):
     """An entry point: C symbol, its dimension arguments in order, inputs, outputs and their structure.
 
@@ -102,6 +110,7 @@ class Entry(Record):
     batch: str | None = None
     repeat: bool = False
     epoch: bool = False
+    checks: tuple[Check, ...] = ()
 
 
 class Signature(Record):
@@ -173,5 +182,6 @@ def entry_of(record: Mapping[str, Any]) -> Entry:
         "symbols": tuple(record["symbols"]),
         "inputs": tuple(Input(**{**i, "shape": tuple(i["shape"])}) for i in record["inputs"]),
         "outputs": tuple(Output(**{**o, "shape": tuple(o["shape"])}) for o in record["outputs"]),
+        "checks": tuple(Check(**c) for c in record["checks"]),
     }
     return Entry(**{**record, **parts})

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.errors import GraphcError, IndexRangeError, InternalError, ShapeError, StateError
 from graphc.runtime.arguments import Array
+from graphc.runtime.dims import evaluate
 from graphc.runtime.signature import Entry
 from graphc.sites import user_site
 
@@ -33,7 +34,8 @@ def status_error(
         return index_error(entry, arrays) or InternalError(f"{entry.name} refused an index in range", site=user_site())
     if status == Status.SIZE:
         at = ", ".join(f"{name} = {value}" for name, value in symbols.items()) or "these arguments"
-        return ShapeError(f"{entry.name} can't run at {at}: {text}", site=user_site())
+        failed = (c.reason for c in entry.checks if evaluate(c.size, symbols) < c.minimum)
+        return ShapeError(f"{entry.name} can't run at {at}: {next(failed, text)}", site=user_site())
     if status == Status.STATE:
         return StateError(f"{entry.name}: {text}", site=user_site(), help="init() or restore() makes it whole")
     return InternalError(f"{entry.name} returned status {status}: {text}", site=user_site())

@@ -1,0 +1,98 @@
+"""Symbolic dimensions: several at once, arithmetic on them, constraints, what is checked when an entry runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc.errors import ShapeError
+
+N, T = gr.dim("N"), gr.dim("T")
+
+
+def ones(*shape: int) -> Any:
+    """Ascending numbers, so that every element's place shows."""
+    return np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize(("n", "t"), [(0, 3), (3, 0), (1, 1), (2, 3), (17, 5), (33, 31)])
+def test_batch_and_time_are_symbolic_at_once(n: int, t: int) -> None:
+    @gr.jit
+    def f(x: gr.f32["N", "T", 4], w: gr.f32[4, 3]) -> Any:
+        rows = gr.reshape(x, (N * T, 4))
+        return gr.reshape(rows @ w, (N, T, 3)), gr.sum(x, axis=1), gr.reshape(x, (x.shape[0], -1))
+
+    x, w = ones(n, t, 4), ones(4, 3) / 7
+    product, total, flat = f(x, w)
+    np.testing.assert_allclose(product, x @ w, rtol=1e-5)
+    np.testing.assert_allclose(total, x.sum(1), rtol=1e-6)
+    np.testing.assert_array_equal(flat, x.reshape(n, t * 4))
+
+
+@pytest.mark.parametrize("n", [2, 4, 30, 34])
+def test_a_reshape_that_fits_at_some_sizes_only_is_checked_when_it_runs(n: int) -> None:
+    @gr.jit
+    def f(x: gr.f32["N", 8]) -> Any:
+        half = x.shape[0] // 2
+        return gr.reshape(x, (half, 2, 8)) * 2, gr.reshape(x, (-1, 16))
+
+    x = ones(n, 8)
+    pairs, joined = f(x)
+    np.testing.assert_array_equal(pairs, x.reshape(n // 2, 2, 8) * 2)
+    np.testing.assert_array_equal(joined, x.reshape(-1, 16))
+    with pytest.raises(ShapeError, match=r"f can't run at N = \d+: reshape of f32\[N,8\] to \(\(N // 2\), 2, 8\)"):
+        f(ones(n + 1, 8))
+
+
+def test_a_reshape_to_another_symbol_says_that_they_are_one_size() -> None:
+    @gr.jit
+    def f(x: gr.f32["N"], y: gr.f32["M"]) -> Any:
+        return x + gr.reshape(y, x.shape)
+
+    np.testing.assert_array_equal(f(ones(5), ones(5)), 2 * ones(5))
+    with pytest.raises(ShapeError, match=r"f can't run at N = 5, M = 4: reshape of f32\[M\] to \(N\)"):
+        f(ones(5), ones(4))
+
+
+def test_gradients_go_through_a_checked_reshape() -> None:
+    program = gr.Program("checked")
+
+    @program.entry
+    def f(x: gr.f64["N", 3]) -> Any:
+        return gr.sum(gr.reshape(gr.sin(x), (-1, 2))[:, 1])
+
+    gr.check_grads(f, np.linspace(-1, 1, 18).reshape(6, 3))
+    compiled = program.compile()
+    with pytest.raises(ShapeError, match="N = 3"):
+        compiled.f(np.ones((3, 3)))
+
+
+def test_affine_sizes_are_solved_and_refused() -> None:
+    @gr.jit
+    def f(x: gr.f32["2*N + 1"]) -> Any:
+        return x[:N], x[N:], x[::2]
+
+    first, rest, even = f(ones(7))
+    assert (first.shape, rest.shape, even.shape) == ((3,), (4,), (4,))
+    with pytest.raises(ShapeError, match=r"axis 0 of x is 8, expected 2\*N \+ 1"):
+        f(ones(8))
+
+
+@pytest.mark.parametrize("size", [7, 0, 5000])
+def test_constraints_are_checked_with_dimension_and_argument_named(size: int) -> None:
+    M = gr.dim("M", min=1, max=4096, multiple_of=8)
+
+    @gr.jit
+    def f(x: gr.f32[M, 4]) -> Any:
+        return gr.max(x, axis=0), gr.concat([x, x[1:]], axis=0)
+
+    largest, joined = f(ones(8, 4))
+    np.testing.assert_array_equal(largest, ones(8, 4)[-1])
+    assert joined.shape == (15, 4)
+    expected = rf"M is {size}, must be at least 1 and at most 4096 and a multiple of 8"
+    with pytest.raises(ShapeError, match=expected) as error:
+        f(ones(size, 4))
+    assert f"f32[M, 4], given f32[{size}, 4]" in str(error.value)
