@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from graphc import ops
 from graphc.autodiff import gradients
 from graphc.ir import build
-from graphc.ir.dim import Dim, Size, evaluate, symbol
+from graphc.ir.dim import Dim, Size, evaluate, minimum, symbol
 from graphc.ir.graph import Graph, users
 from graphc.ir.interp import Evaluation, shadow
 from graphc.ir.node import Array, Input, Node, Read, Scope
@@ -155,6 +155,11 @@ class Grower:
             )),
         )
 
+    def assume(self) -> Node:
+        """A batch under a size that happens to equal it."""
+        x = self.leaf(self.dtype, (self.choose(SIZES), N))
+        return build.apply(ops.Assume((minimum(N, LARGEST), x.type.shape[0])), x)
+
     def transpose(self) -> Node:
         x = self.any(least_rank=1)
         return build.transpose(x, self.shuffled(x.type.rank))
@@ -229,7 +234,7 @@ class Grower:
 
     STEPS = (
         *(elementwise,) * 14, broadcast, reshape, transpose, reduction, reduction, contraction, slice, pad, concat,
-        indexing, argument, cast, iota, size,
+        indexing, argument, cast, iota, size, assume,
     )  # fmt: skip
 
     def grow(self, count: int) -> None:
