@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from graphc.codegen.address import Sizes
-from graphc.codegen.entry import KernelLibrary, emit_body, emit_places
+from graphc.codegen.entry import emit_body, emit_places
+from graphc.codegen.library import KernelLibrary
 from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.object import emit_object

@@ -199,7 +199,7 @@ def without(buffer: str) -> Corrupt:
 
 def with_kernels(change: Callable[[tuple[Kernel, ...]], tuple[Kernel, ...]]) -> Corrupt:
     """The schedule with other kernels."""
-    return lambda e: replace(e, kernels=change(e.kernels))
+    return lambda e: replace(e, steps=change(e.kernels))
 
 
 def apart(e: EntrySchedule) -> EntrySchedule:
@@ -219,7 +219,7 @@ def renamed(change: Callable[[Buffer], Buffer], name: str) -> Corrupt:
         *_, last = (i for i, k in enumerate(e.kernels) if any(b.name == name for b in k.buffers()))
         kernel = e.kernels[last]
         other = kernel.renamed({b: change(b) for b in kernel.buffers() if b.name == name})
-        return replace(e, kernels=(*e.kernels[:last], other, *e.kernels[last + 1 :]))
+        return replace(e, steps=(*e.kernels[:last], other, *e.kernels[last + 1 :]))
 
     return corrupt
 

@@ -24,7 +24,7 @@ from graphc.passes import simplify
 from graphc.passes.pipeline import PIPELINE, optimise
 from graphc.passes.rewrite import Rule, RuleSet
 from graphc.runtime.targets import target
-from graphc.schedule.program import EntryScheduler
+from graphc.schedule.scheduler import Scheduler
 from tests.compiled import run_compiled
 from tests.guards import GuardedMemory
 from tests.random_graphs import Case, cases, disagreement
@@ -188,6 +188,6 @@ def test_a_planted_miscompile_is_caught(
 
 def test_a_value_that_is_written_too_early_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the edges that put an update after the readers of the old value."""
-    monkeypatch.setattr(EntryScheduler, "readers_of", lambda self, name: [])
+    monkeypatch.setattr(Scheduler, "readers_of", lambda self, name: [])
     with pytest.raises((AssertionError, InternalError), match=r"compiled for native|which the kernel writes"):
         search(check_compiled("native"), 200)

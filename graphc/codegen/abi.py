@@ -8,7 +8,7 @@ from functools import cached_property
 from math import prod
 
 from graphc.codegen.address import Sizes
-from graphc.codegen.entry import KernelLibrary, emit_body, emit_places
+from graphc.codegen.entry import emit_body, emit_places
 from graphc.codegen.guards import (
     INVALID,
     Checks,
@@ -21,6 +21,7 @@ from graphc.codegen.guards import (
     status,
     too_large,
 )
+from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.ir.dim import Size, Symbol
 from graphc.runtime.status import Status

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from graphc.codegen.entry import KernelLibrary, emit_body
+from graphc.codegen.entry import emit_body
+from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Module
 from graphc.codegen.object import emit_assembly
 from graphc.dump import heading, write

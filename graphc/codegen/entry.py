@@ -1,56 +1,17 @@
-"""The bodies of entries: a function that calls the kernels in order, and one that says how much workspace it takes."""
+"""The bodies of entries: a function that runs the steps in order, on buffers of which it knows where they start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 from graphc.codegen.address import Sizes
-from graphc.codegen.kernels import emit_kernel
+from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder, Module, Value
-from graphc.ir.dim import symbols_of
-from graphc.ir.types import TensorType
-from graphc.runtime.targets import Target
-from graphc.schedule.kernel import Buffer, Kernel
+from graphc.codegen.steps import StepEmitter
+from graphc.schedule.kernel import Buffer
 from graphc.schedule.layout import StateLayout
 from graphc.schedule.memory import Placement
 from graphc.schedule.program import EntrySchedule
-
-
-@dataclass
-class KernelLibrary:
-    """The kernels of a module, one function for all that differ only in where their buffers are."""
-
-    module: Module
-    target: Target
-    _functions: dict[Kernel, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
-
-    def call(self, b: Builder, kernel: Kernel, pointers: Mapping[Buffer, Value], symbols: Mapping[str, Value]) -> None:
-        """Emit a call of the kernel, and the kernel where it is new."""
-        buffers = kernel.buffers()
-        canonical = Kernel("", kernel.renamed(dict(zip(buffers, anonymous(buffers), strict=True))).body)
-        if canonical not in self._functions:
-            self._functions[canonical] = self._emit(kernel.label, canonical)
-        name, names = self._functions[canonical]
-        b.call(name, "void", *(pointers[buffer] for buffer in buffers), *(symbols[n] for n in names))
-
-    def _emit(self, label: str, kernel: Kernel) -> tuple[str, tuple[str, ...]]:
-        name = f"k{len(self._functions)}.{label}"
-        buffers = kernel.buffers()
-        used = tuple(s.name for s in symbols_of(*kernel.sizes()))
-        parameters = [("ptr noalias", f"b{i}") for i in range(len(buffers))] + [("i64", f"s.{n}") for n in used]
-        b = Builder(self.module, name, parameters)
-        pointers = dict(zip(buffers, b.arguments, strict=False))
-        symbols = dict(zip(used, b.arguments[len(buffers) :], strict=True))
-        emit_kernel(b, self.target, kernel, pointers, symbols)
-        b.ret()
-        return name, used
-
-
-def anonymous(buffers: Sequence[Buffer]) -> list[Buffer]:
-    """Buffers by position, with only what the code depends on."""
-    types = [b.type if b.panel else TensorType(b.type.dtype) for b in buffers]
-    return [Buffer(f"b{i}", type_, "arena", b.panel) for i, (type_, b) in enumerate(zip(types, buffers, strict=True))]
 
 
 def body_parameters(entry: EntrySchedule) -> list[tuple[str, str]]:
@@ -81,14 +42,14 @@ def emit_body(
     pointers |= dict(zip(entry.inputs, arguments, strict=False))
     for i, (buffer, content) in enumerate(entry.data.items()):
         pointers[buffer] = module.constant_bytes(f"{name}.data{i}", content)
-    places, _ = emit_places(b, Sizes(b, symbols), entry.arena)
+    sizes = Sizes(b, symbols)
+    places, _ = emit_places(b, sizes, entry.arena)
     for buffer, start in places.items():
         pointers[buffer] = b.gep("i8", workspace, start)
     for buffer, given in zip(entry.outputs, arguments[len(entry.inputs) :], strict=True):
         missing = b.icmp("eq", given, Value("ptr", "null"))
         pointers[buffer] = b.select(missing, pointers[buffer], given)
-    for kernel in entry.kernels:
-        library.call(b, kernel, pointers, symbols)
+    StepEmitter(b, library, sizes, pointers).entry(entry.steps)
     b.ret()
 
 

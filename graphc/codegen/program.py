@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from graphc.codegen.abi import EntryAbi, EntryEmitter
 from graphc.codegen.copy import emit_copy_bytes, emit_copy_rows
-from graphc.codegen.entry import KernelLibrary
 from graphc.codegen.epoch import EpochEmitter, emit_permute
+from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Module
 from graphc.codegen.state import (
     emit_drawn_state,

@@ -9,8 +9,9 @@ from math import prod
 from graphc.codegen.address import Sizes
 from graphc.codegen.copy import COPY_BYTES, COPY_ROWS
 from graphc.codegen.cpu import BASELINE, lacks_features
-from graphc.codegen.entry import KernelLibrary, emit_body, emit_places
+from graphc.codegen.entry import emit_body, emit_places
 from graphc.codegen.guards import NULL, Checks, check_state, header, is_misaligned, is_null, status
+from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.errors import InternalError
 from graphc.runtime.signature import ALIGN, Signature

@@ -71,11 +71,11 @@ class Index:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A piece of memory: an argument, a Variable, constant data, or a part of the arena."""
+    """A piece of memory: an argument, a Variable, constant data, a part of the arena, or a slice of another buffer."""
 
     name: str
     type: TensorType
-    place: OneOf["input", "output", "state", "data", "arena"]
+    place: OneOf["input", "output", "state", "data", "arena", "slice"]
     panel: int = 0  # panel width of a packed matrix; 0 is row-major
 
 
@@ -223,8 +223,8 @@ Stmt: TypeAlias = Loop | Reduce | Contract | Literal | Range | Position | Load |
 class Kernel:
     """A function of buffers and symbols. `label` names what it computes, for people and profiles.
 
-    `sites` are the user's lines that it computes, `reads_old` the Variables whose value at the entry's start it reads:
-    facts about the kernel, no part of what it is.
+    `sites` are the user's lines that it computes, `reads_old` the Variables (or carries of a loop) whose value at the
+    start of the entry (or of the round) it reads: facts about the kernel, no part of what it is.
     """
 
     label: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from graphc.ir.dim import Size, align_up, typical
 from graphc.schedule.kernel import Buffer, Kernel
+from graphc.schedule.steps import CondStep, Step, parts, touched
 
 #: Alignment of every buffer in the arena, in bytes.
 ALIGN = 64
@@ -27,7 +28,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Lifetime:
-    """The first and last kernel, by position, that touch a buffer."""
+    """The first and last step, by position, that touch a buffer."""
 
     first: int
     last: int
@@ -37,16 +38,45 @@ class Lifetime:
         return self.first <= other.last and other.first <= self.last
 
 
-def lifetimes(kernels: Sequence[Kernel], outputs: Sequence[Buffer]) -> dict[Buffer, Lifetime]:
-    """When each arena buffer is live. Outputs need a place too, for callers that pass none, to the end."""
-    found: dict[Buffer, Lifetime] = {}
-    for position, kernel in enumerate(kernels):
-        for buffer in kernel.buffers():
+class Lifetimes:
+    """Counts steps in the order they are written, and notes when each arena buffer is live.
+
+    What a loop touches and does not make anew in each round is live from its start to its end.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[Buffer, Lifetime] = {}
+        self.position = 0
+
+    def walk(self, steps: Sequence[Step]) -> None:
+        """Steps in order."""
+        for step in steps:
+            start = self.position
+            self.position += 1
+            for part in parts(step):
+                self.walk(part)
+            match step:
+                case Kernel():
+                    self.touch(step.buffers(), start, start)
+                case CondStep(test=test):
+                    self.touch((test,), start, start)
+                case _:
+                    self.touch(touched(step).all, start, self.position - 1)
+
+    def touch(self, buffers: Sequence[Buffer], first: int, last: int) -> None:
+        """Buffers are live from one position to another, and between those and what is known of them already."""
+        for buffer in buffers:
             if buffer.place in ("arena", "output"):
-                before = found.get(buffer)
-                found[buffer] = Lifetime(before.first if before else position, position)
-    end = max(len(kernels) - 1, 0)
-    return {b: replace(life, last=end) if b in outputs else life for b, life in found.items()}
+                known = self.found.get(buffer, Lifetime(first, last))
+                self.found[buffer] = Lifetime(min(known.first, first), max(known.last, last))
+
+
+def lifetimes(steps: Sequence[Step], outputs: Sequence[Buffer]) -> dict[Buffer, Lifetime]:
+    """When each arena buffer is live. Outputs need a place too, for callers that pass none, to the end."""
+    lives = Lifetimes()
+    lives.walk(steps)
+    end = max(lives.position - 1, 0)
+    return {b: replace(life, last=end) if b in outputs else life for b, life in lives.found.items()}
 
 
 @dataclass(frozen=True)

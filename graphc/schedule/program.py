@@ -1,58 +1,48 @@
-"""The schedule of a program: kernels in order, buffers with places, state with a layout."""
+"""The schedule of an entry: steps in order, and places for what they touch."""
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from graphc import config
-from graphc.errors import InternalError
 from graphc.ir.dim import Symbol
 from graphc.ir.graph import Graph
-from graphc.ir.node import Constant, Input, Node, Read
-from graphc.ir.types import TensorType
-from graphc.passes.fuse import Group, fuse, is_row_reduction
-from graphc.passes.roles import Role, role, through_aliases
+from graphc.ir.node import Input
 from graphc.runtime.targets import Target
-from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Store
-from graphc.schedule.lower import at, axes_of
+from graphc.schedule.kernel import Buffer, Kernel
 from graphc.schedule.memory import Placement, lifetimes, plan_arena
-from graphc.schedule.nests import lower_group, sites_of
+from graphc.schedule.scheduler import Interface, Scheduler, is_read_of
+from graphc.schedule.steps import Step, every_step
 
 
 @dataclass(frozen=True)
 class EntrySchedule:
-    """One entry: its buffers in the order of the call, its kernels in the order they run, its arena."""
+    """One entry: its buffers in the order of the call, its steps in the order they run, its arena."""
 
     name: str
     symbols: tuple[Symbol, ...]
     inputs: tuple[Buffer, ...]
     outputs: tuple[Buffer, ...]
-    kernels: tuple[Kernel, ...]
+    steps: tuple[Step, ...]
     arena: tuple[Placement, ...]
     data: Mapping[Buffer, bytes]
     written: frozenset[str]  # names of the Variables it updates
 
-
-@dataclass
-class Task:
-    """A kernel to be: a group, or a copy, with what must run before it."""
-
-    serial: int
-    group: Group | None
-    copy: tuple[Node, Buffer, Buffer | None] | None = None  # node, target, and where to read it if not where it lies
-    after: set[int] = field(default_factory=set)
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All kernels, in the order they are written."""
+        return tuple(s for s in every_step(self.steps) if isinstance(s, Kernel))
 
 
 def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) -> EntrySchedule:
-    """Fuse, decide where every value lives, order the kernels, lower them, and plan the arena.
+    """Fuse, decide where every value lies, order the kernels, lower them, and plan the arena.
 
     Under GRAPHC_VERIFY the result is checked, under GRAPHC_DUMP it is written to `<entry>/kernels.txt`.
     """
     start = time.perf_counter()
-    schedule = EntryScheduler(graph, state, target).run()
+    schedule = entry_schedule(graph, state, target)
     if folder := config.dump_directory():
         from graphc.dump import heading, write
         from graphc.schedule.text import print_schedule
@@ -67,208 +57,12 @@ def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) ->
     return schedule
 
 
-class EntryScheduler:
-    """The decisions of one entry while they are made."""
-
-    def __init__(self, graph: Graph, state: Mapping[str, Buffer], target: Target):
-        self.graph, self.state, self.target = graph, state, target
-        self.groups = fuse(graph)
-        self.maker = {n: g for g in self.groups for n in g.outputs}
-        self.buffers: dict[Node, tuple[Buffer, ...]] = {}
-        self.data: dict[Buffer, bytes] = {}
-        self.tasks = {g: Task(i, g) for i, g in enumerate(self.groups)}
-        self.copies: list[Task] = []
-        self.saved: dict[Node, Buffer] = {}
-
-    def run(self) -> EntrySchedule:
-        """All decisions, in order."""
-        inputs = tuple(Buffer(f"in.{n.op.name}", n.type, "input") for n in self.graph.inputs if isinstance(n.op, Input))
-        self.buffers |= {n: (b,) for n, b in zip(self.graph.inputs, inputs, strict=True)}
-        for node in self.graph.nodes():
-            self.place_leaf(node)
-        outputs = tuple(Buffer(f"out.{i}", n.type, "output") for i, n in enumerate(self.graph.outputs))
-        self.depend_on_operands()
-        for node, buffer in zip(self.graph.outputs, outputs, strict=True):
-            self.deliver(node, buffer)
-        self.save_old_values()
-        for name, node in self.graph.updates:
-            self.update(name, node)
-        for group in self.groups:
-            for i, node in enumerate(group.outputs):
-                known = self.buffers.get(node) or (Buffer(f"t{node.serial}.{i}", node.type, "arena"),)
-                self.buffers[node] = tuple(sorted(known, key=lambda b: b.panel))
-        kernels = [self.kernel(task) for task in self.ordered()]
-        kernels = [named_scratch(kernel, i) for i, kernel in enumerate(kernels)]
-        arena = plan_arena(lifetimes(kernels, outputs))
-        written = frozenset(name for name, node in self.graph.updates if not is_read_of(node, name))
-        return EntrySchedule(
-            self.graph.name, self.graph.symbols(), inputs, outputs, tuple(kernels), arena, self.data, written
-        )
-
-    def place_leaf(self, node: Node) -> None:
-        """Variables and constant data are in memory from the start."""
-        match node.op:
-            case Read(variable=name):
-                self.buffers[node] = (self.state[name],)
-            case Constant(data=content) if role(node) is Role.LEAF:
-                buffer = Buffer(f"data{node.serial}", node.type, "data")
-                self.buffers[node], self.data[buffer] = (buffer,), content
-
-    def depend_on_operands(self) -> None:
-        """A kernel runs after those that make what it reads."""
-        for group, task in self.tasks.items():
-            task.after |= {self.tasks[self.maker[s]].serial for s in group.sources if s in self.maker}
-
-    def deliver(self, node: Node, buffer: Buffer) -> None:
-        """A result goes straight to its buffer where a kernel makes it, else it is copied at the end."""
-        source = through_aliases(node)
-        if source in self.maker:
-            self.buffers[source] = (*self.buffers.get(source, ()), buffer)
-        else:
-            self.copy(source, buffer)
-
-    def copy(self, source: Node, buffer: Buffer) -> None:
-        """Copy a node to a buffer, once it is made (or saved)."""
-        made = {self.tasks[self.maker[source]].serial} if source in self.maker else set()
-        origin = self.saved.get(source)
-        if origin is not None and origin is not buffer:
-            made |= {t.serial for t in self.copies if t.copy is not None and t.copy[1] is origin}
-        else:
-            origin = None
-        self.copies.append(Task(len(self.groups) + len(self.copies), None, (source, buffer, origin), made))
-
-    def update(self, name: str, node: Node) -> None:
-        """A Variable's new value is written in place, after the last reader of the old one, where that is possible."""
-        if is_read_of(node, name):
-            return
-        source, buffer = through_aliases(node), self.state[name]
-        readers = self.readers_of(name)
-        group = self.maker.get(source)
-        if group is None or not self.can_overwrite(name, group, readers):
-            self.update_by_copy(name, source, readers)
-            return
-        self.buffers[source] = (*self.buffers.get(source, ()), buffer)
-        task = self.tasks[group]
-        task.after |= {t.serial for t in readers if t is not task}
-
-    def update_by_copy(self, name: str, source: Node, readers: list[Task]) -> None:
-        """A kernel of its own copies the new value at the end, after the last reader of the old one."""
-        self.copy(source, self.state[name])
-        self.copies[-1].after |= {t.serial for t in readers if t is not self.copies[-1]}
-
-    def save_old_values(self) -> None:
-        """Where one Variable takes another's old value, that value is saved first: both may change."""
-        for name, node in self.graph.updates:
-            source = through_aliases(node)
-            if isinstance(source.op, Read) and not is_read_of(node, name) and source not in self.saved:
-                self.saved[source] = Buffer(f"saved.{source.serial}", source.type, "arena")
-                self.copy(source, self.saved[source])
-
-    def readers_of(self, name: str) -> list[Task]:
-        """The kernels that read a Variable's old value."""
-
-        def reads(node: Node) -> bool:
-            return isinstance(node.op, Read) and node.op.variable == name
-
-        found = [t for g, t in self.tasks.items() if any(reads(s) for s in g.sources)]
-        return found + [t for t in self.copies if t.copy is not None and reads(t.copy[0]) and t.copy[2] is None]
-
-    def can_overwrite(self, name: str, group: Group, readers: Iterable[Task]) -> bool:
-        """Whether the group may write the Variable: no reader comes later, and it reads an element only to write it."""
-        task = self.tasks[group]
-        if any(self.reaches(task, reader) for reader in readers if reader is not task):
-            return False
-        return task not in readers or reads_in_place(group, name)
-
-    def reaches(self, start: Task, end: Task) -> bool:
-        """Whether `end` must run after `start`."""
-        by_serial = self.by_serial()
-        stack, seen = [end.serial], set()
-        while stack:
-            serial = stack.pop()
-            if serial == start.serial:
-                return True
-            if serial not in seen:
-                seen.add(serial)
-                stack.extend(by_serial[serial].after)
-        return False
-
-    def by_serial(self) -> dict[int, Task]:
-        """All tasks by number."""
-        return {t.serial: t for t in (*self.tasks.values(), *self.copies)}
-
-    def ordered(self) -> list[Task]:
-        """Tasks in an order that respects what must be before what; among free ones, the first in the program."""
-        tasks = self.by_serial()
-        waiting = {s: set(t.after) for s, t in tasks.items()}
-        ready = [s for s, before in waiting.items() if not before]
-        heapq.heapify(ready)
-        order: list[Task] = []
-        while ready:
-            serial = heapq.heappop(ready)
-            order.append(tasks[serial])
-            for other, before in waiting.items():
-                if serial in before:
-                    before.discard(serial)
-                    if not before:
-                        heapq.heappush(ready, other)
-        if len(order) < len(tasks):
-            raise InternalError(f"{self.graph.name}: kernels depend on one another in a circle")
-        return order
-
-    def kernel(self, task: Task) -> Kernel:
-        """The kernel of a task."""
-        if task.group is not None:
-            read = tuple(n.op.variable for n in task.group.sources if isinstance(n.op, Read))
-            return replace(lower_group(task.group, self.buffers, self.target), reads_old=read)
-        assert task.copy is not None
-        node, buffer, origin = task.copy
-        kernel = copy_kernel(node.type, origin or self.buffers[node][0], buffer)
-        old = (node.op.variable,) if isinstance(node.op, Read) and origin is None else ()
-        return replace(kernel, sites=sites_of((node,)), reads_old=old)
-
-
-def is_read_of(node: Node, name: str) -> bool:
-    """Whether the update leaves the Variable as it is."""
-    return isinstance(node.op, Read) and node.op.variable == name
-
-
-def reads_in_place(group: Group, name: str) -> bool:
-    """Whether the group reads the Variable only at the element it writes, and in one pass."""
-    if any(is_row_reduction(n) for n in group.nodes):
-        return False
-    for node in group.nodes:
-        for operand in node.inputs:
-            in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space
-            reads = any(isinstance(n.op, Read) and n.op.variable == name for n in seen_through(operand))
-            if reads and not (in_place and role(operand) is not Role.VIEW):
-                return False
-    return True
-
-
-def seen_through(node: Node) -> list[Node]:
-    """The node, or what lies behind it if it is a view or an alias."""
-    found: list[Node] = []
-    stack = [node]
-    while stack:
-        top = stack.pop()
-        found.append(top)
-        if role(top) in (Role.VIEW, Role.ALIAS):
-            stack.extend(top.inputs)
-    return found
-
-
-def copy_kernel(type_: TensorType, source: Buffer, target: Buffer) -> Kernel:
-    """Copy one buffer to another."""
-    axes = axes_of(type_.shape)
-    load = Load(1, Access(source, type_.shape, at(axes)))
-    body: tuple[Stmt, ...] = (load, Store(Access(target, type_.shape, at(axes)), 1))
-    for i, axis in enumerate(reversed(axes)):
-        body = (Loop(axis, "serial" if i else "lanes", body),)
-    return Kernel("copy", body)
-
-
-def named_scratch(kernel: Kernel, position: int) -> Kernel:
-    """The kernel with a scratch buffer of its own."""
-    names = {b: replace(b, name=f"scratch{position}.{i}") for i, b in enumerate(kernel.scratch())}
-    return kernel.renamed(names) if names else kernel
+def entry_schedule(graph: Graph, state: Mapping[str, Buffer], target: Target) -> EntrySchedule:
+    """The schedule of a graph whose inputs and outputs are arguments of a call, and whose state is `state`."""
+    inputs = tuple(Buffer(f"in.{n.op.name}", n.type, "input") for n in graph.inputs if isinstance(n.op, Input))
+    outputs = tuple(Buffer(f"out.{i}", n.type, "output") for i, n in enumerate(graph.outputs))
+    scheduler = Scheduler(graph, Interface(inputs, outputs, state), target)
+    steps = scheduler.run()
+    arena = plan_arena(lifetimes(steps, outputs))
+    written = frozenset(name for name, node in graph.updates if not is_read_of(node, name))
+    return EntrySchedule(graph.name, graph.symbols(), inputs, outputs, steps, arena, scheduler.data, written)

@@ -54,6 +54,7 @@ from graphc.schedule.kernel import (
     Store,
 )
 from graphc.schedule.memory import Lifetime, Placement, lifetimes
+from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep
 from graphc.schedule.tiles import TilePlan
 
 if TYPE_CHECKING:
@@ -66,16 +67,14 @@ PLAIN = re.compile(r"[A-Za-z_][\w./]*")
 def print_schedule(entry: EntrySchedule, sites: bool = True) -> str:
     """The whole schedule of an entry; with `sites`, each kernel's first line ends with the user's lines behind it."""
     names = Names(entry)
-    spans = lifetimes(entry.kernels, entry.outputs)
+    spans = lifetimes(entry.steps, entry.outputs)
     lines = [*dimensions(entry), f"entry {word(entry.name)}{interface(entry, names)}"]
     for buffer in names.declared:
         segment = entry.data.get(buffer)
         lines.append(f"  {names.declaration(buffer)}" + (f", {contents(segment)}" if segment is not None else ""))
     lines += [f"  arena {placement(place, names, spans.get(place.buffer))}" for place in entry.arena]
     lines += [f"  update {json.dumps(name)}" for name in sorted(entry.written)]
-    for position, kernel in enumerate(entry.kernels):
-        lines += [f"kernel {position} {heading(kernel, sites)}", *Printer(names).indented(kernel.body)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *StepPrinter(names, sites).lines(entry.steps)]) + "\n"
 
 
 def interface(entry: EntrySchedule, names: Names) -> str:
@@ -158,6 +157,49 @@ def placement(place: Placement, names: Names, life: Lifetime | None) -> str:
     start = f"after {', '.join(names.of[b] for b in place.above)}" if place.above else "at 0"
     span = f", kernels {life.first} .. {life.last}" if life is not None else ""
     return f"{names.typed(place.buffer)}, {place.size} bytes {start}{span}"
+
+
+class StepPrinter:
+    """Prints steps, which it numbers in the order they are written."""
+
+    def __init__(self, names: Names, sites: bool):
+        self.names, self.sites, self.count = names, sites, 0
+
+    def lines(self, steps: Iterable[Step]) -> Iterator[str]:
+        """The lines of steps in order."""
+        for step in steps:
+            number, self.count = self.count, self.count + 1
+            match step:
+                case Kernel():
+                    yield f"kernel {number} {heading(step, self.sites)}"
+                    yield from Printer(self.names).indented(step.body)
+                case ScanStep(label=label, length=length, reverse=reverse):
+                    yield f"scan {number} {word(label)} {length} times{', backwards' * reverse}:"
+                    yield from self.head(step.carries, step.index)
+                    yield from (f"  each {self.names.of[s.part]} of {self.names.of[s.whole]}" for s in step.slices)
+                    yield from self.indented(step.body)
+                case WhileStep(label=label, test=test):
+                    yield f"while {number} {word(label)} {self.names.of[test]}, from"
+                    yield from self.indented(step.condition)
+                    yield "do:"
+                    yield from self.head(step.carries, None)
+                    yield from self.indented(step.body)
+                case CondStep(label=label, test=test):
+                    yield f"if {number} {word(label)} {self.names.of[test]}:"
+                    yield from self.indented(step.then)
+                    yield "else:"
+                    yield from self.indented(step.otherwise)
+
+    def indented(self, steps: Iterable[Step]) -> Iterator[str]:
+        """The lines of a body, one step further in."""
+        for line in self.lines(steps):
+            yield f"  {line}"
+
+    def head(self, carries: Iterable[Buffer], index: Buffer | None) -> Iterator[str]:
+        """What a loop carries, and where it keeps the number of the round."""
+        yield from (f"  carry {self.names.of[b]}" for b in carries)
+        if index is not None:
+            yield f"  round {self.names.of[index]}"
 
 
 class Printer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from graphc.errors import InternalError
 from graphc.ir.dim import align_up, symbols_of
 from graphc.schedule.kernel import Buffer, Contract, Kernel, Load, Store
 from graphc.schedule.memory import ALIGN, lifetimes
+from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep, every_step, touched
 from graphc.schedule.text import word
 from graphc.schedule.verify import verify_kernel
 
@@ -29,10 +31,11 @@ def verify_schedule(entry: EntrySchedule) -> None:
     check_arena(entry)
 
 
-def fault(entry: EntrySchedule, what: str, kernel: Kernel | None = None) -> InternalError:
-    """The error about an entry, or one of its kernels."""
-    place = f", kernel {word(kernel.label)}" if kernel is not None else ""
-    site = kernel.sites[0] if kernel is not None and kernel.sites else None
+def fault(entry: EntrySchedule, what: str, step: Step | None = None) -> InternalError:
+    """The error about an entry, or one of its steps."""
+    kind = "kernel" if isinstance(step, Kernel) else "step"
+    place = f", {kind} {word(step.label)}" if step is not None else ""
+    site = step.sites[0] if isinstance(step, Kernel) and step.sites else None
     return InternalError(f"schedule of {entry.name}{place}: {what}", site=site)
 
 
@@ -40,7 +43,10 @@ def check_buffers(entry: EntrySchedule) -> None:
     """What kernels touch is there, under one name each; data has the bytes of its type; dimensions are the entry's."""
     placed = {p.buffer for p in entry.arena}
     outputs = set(entry.outputs) & placed
-    known = {"input": set(entry.inputs), "output": outputs, "data": set(entry.data), "arena": placed}
+    slices = {s.part for step in every_step(entry.steps) if isinstance(step, ScanStep) for s in step.slices}
+    known = {
+        "input": set(entry.inputs), "output": outputs, "data": set(entry.data), "arena": placed, "slice": slices,
+    }  # fmt: skip
     states: dict[str, Buffer] = {}
     symbols = frozenset(entry.symbols)
     for kernel in entry.kernels:
@@ -58,36 +64,104 @@ def check_buffers(entry: EntrySchedule) -> None:
 
 
 def check_order(entry: EntrySchedule) -> None:
-    """Memory is written before it is read; Variables by one kernel, after those that read what they held before."""
-    writer: dict[Buffer, Kernel] = {}
-    for kernel in entry.kernels:
-        updated = {b.name for b in writer if b.place == "state"}
-        for name in kernel.reads_old:
-            if name in updated:
-                raise fault(entry, f"reads the old value of {name} after its update", kernel)
-        for statement in kernel.statements():
-            match statement:
-                case Load(access=access):
-                    check_written(entry, kernel, access.buffer, writer)
-                case Contract(lhs=lhs, rhs=rhs):
-                    check_written(entry, kernel, lhs.buffer, writer)
-                    check_written(entry, kernel, rhs.buffer, writer)
-                case Store(access=access):
-                    if writer.setdefault(access.buffer, kernel) is not kernel:
-                        raise fault(entry, f"{access.buffer.name} is written by another kernel too", kernel)
+    """Memory is written before it is read; Variables by one step, after those that read what they held before."""
+    order = Order(entry, {}, lambda buffer: buffer.place == "state")
+    order.steps(entry.steps)
     for buffer in entry.outputs:
-        if buffer not in writer:
+        if buffer not in order.writer:
             raise fault(entry, f"nothing writes {buffer.name}")
-    written = {b.name for b in writer if b.place == "state"}
+    written = {b.name for b in order.writer if b.place == "state"}
     if written != entry.written:
         names = ", ".join(sorted(written ^ entry.written))
         raise fault(entry, f"the Variables it writes are not those it says it updates: {names}")
 
 
-def check_written(entry: EntrySchedule, kernel: Kernel, buffer: Buffer, writer: dict[Buffer, Kernel]) -> None:
-    """A buffer that starts with garbage has been written."""
-    if buffer.place in ("arena", "output") and buffer not in writer:
-        raise fault(entry, f"reads {buffer.name} before it is written", kernel)
+class Order:
+    """Who wrote what, so far, in one sequence of steps."""
+
+    def __init__(self, entry: EntrySchedule, before: Mapping[Buffer, Step | None], mutable: Callable[[Buffer], bool]):
+        """`before` is what holds a value from the start, and may not be written; `mutable` tells the state."""
+        self.entry, self.mutable = entry, mutable
+        self.writer: dict[Buffer, Step | None] = dict(before)
+
+    def steps(self, steps: Iterable[Step]) -> None:
+        """Steps in order."""
+        for step in steps:
+            updated = {b.name for b in self.writer if self.mutable(b)}
+            for name in step.reads_old:
+                if name in updated:
+                    raise self.fault(step, f"reads the old value of {name} after its update")
+            match step:
+                case Kernel():
+                    self.kernel(step)
+                case CondStep():
+                    self.branches(step)
+                case _:
+                    self.loop(step)
+
+    def kernel(self, kernel: Kernel) -> None:
+        """A kernel's statements in order: it may read what it has written itself."""
+        for statement in kernel.statements():
+            match statement:
+                case Load(access=access):
+                    self.read(kernel, access.buffer)
+                case Contract(lhs=lhs, rhs=rhs):
+                    self.read(kernel, lhs.buffer)
+                    self.read(kernel, rhs.buffer)
+                case Store(access=access):
+                    self.write(kernel, access.buffer)
+
+    def loop(self, step: ScanStep | WhileStep) -> None:
+        """Carries hold a value before the first round; a round writes each carry and each slice at most once."""
+        outside = touched(step)
+        for buffer in outside.reads:
+            self.read(step, buffer)
+        for carry in step.carries:
+            if self.writer.pop(carry, None) is None:
+                raise self.fault(step, f"nothing writes {carry.name} before it")
+        known = {b: w for b, w in self.writer.items() if not self.mutable(b)} | dict.fromkeys(given(step))
+        if isinstance(step, WhileStep):
+            condition = Order(self.entry, known | dict.fromkeys(step.carries), lambda _: False)
+            condition.steps(step.condition)
+            if step.test not in condition.writer:
+                raise self.fault(step, f"nothing writes {step.test.name}")
+        Order(self.entry, known, step.carries.__contains__).steps(step.body)
+        for buffer in outside.writes:
+            self.write(step, buffer)
+
+    def branches(self, step: CondStep) -> None:
+        """What steps after a branch read, both branches write."""
+        self.read(step, step.test)
+        branches = []
+        for part in (step.then, step.otherwise):
+            branches.append(Order(self.entry, self.writer, self.mutable))
+            branches[-1].steps(part)
+        for buffer in branches[0].writer:
+            if buffer in branches[1].writer and buffer not in self.writer:
+                self.write(step, buffer)
+
+    def read(self, step: Step, buffer: Buffer) -> None:
+        """A buffer that starts with garbage has been written."""
+        if buffer.place in ("arena", "output", "slice") and buffer not in self.writer and not self.mutable(buffer):
+            raise self.fault(step, f"reads {buffer.name} before it is written")
+
+    def write(self, step: Step, buffer: Buffer) -> None:
+        """A buffer is written by one step of a sequence."""
+        if self.writer.setdefault(buffer, step) is not step:
+            raise self.fault(step, f"{buffer.name} is written by another kernel too")
+
+    def fault(self, step: Step, what: str) -> InternalError:
+        """The error about a step."""
+        return fault(self.entry, what, step)
+
+
+def given(step: ScanStep | WhileStep) -> list[Buffer]:
+    """What a round finds in memory besides carries: the number of the round, and slices that it does not write."""
+    if isinstance(step, WhileStep):
+        return []
+    written = {b for s in step.body for b in touched(s).writes}
+    parts = [s.part for s in step.slices if s.part not in written]
+    return parts if step.index is None else [*parts, step.index]
 
 
 def check_arena(entry: EntrySchedule) -> None:
@@ -105,7 +179,7 @@ def check_arena(entry: EntrySchedule) -> None:
         if order.setdefault(buffer, len(order)) != len(below):
             raise fault(entry, f"{buffer.name} has two places in the arena")
         below.append(bits)
-    spans = [(order[b], b, life) for b, life in lifetimes(entry.kernels, entry.outputs).items()]
+    spans = [(order[b], b, life) for b, life in lifetimes(entry.steps, entry.outputs).items()]
     for (i, a, life), (j, b, other) in combinations(spans, 2):
         if life.overlaps(other) and not (below[i] >> j | below[j] >> i) & 1:
             raise fault(entry, f"{a.name} and {b.name} are live together, but may overlap in the arena")
