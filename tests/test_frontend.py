@@ -121,7 +121,7 @@ def test_functions_mean_what_numpys_mean(name: str) -> None:
         (lambda x, y: x + y, (I.astype(np.uint8), I), np.int32),
         (lambda x: x + 1, (I.astype(np.uint8),), np.uint8),
         (lambda x: x + True, (I,), np.int32),
-        (lambda m: m + m, (M,), np.int32),
+        (lambda m: m + m, (M,), np.bool_),
         (lambda m: m * 0.5, (M,), np.float32),
         (lambda m: m.sum(), (M,), np.int32),
         (lambda m: m.mean(), (M,), np.float32),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.lane_kernels import TARGETS, Kernel, named
-from tests.vecmath_reference import FUNCTIONS, domain, patterns, power_sample, reference, ulp_error
+from tests.vecmath_reference import FUNCTIONS, angle_sample, domain, patterns, power_sample, reference, ulp_error
 
 Floats = np.ndarray[Any, Any]
 
@@ -19,6 +19,7 @@ Floats = np.ndarray[Any, Any]
 BOUNDS = {
     "exp": (0.8, 0.8), "expm1": (1.4, 1.4), "log": (0.9, 0.8), "log1p": (1.6, 1.5), "tanh": (1.2, 1.2),
     "sigmoid": (1.5, 1.4), "erf": (1.5, 1.2), "sin": (1.6, 0.8), "cos": (1.6, 0.8), "pow": (0.6, 1.1),
+    "atan2": (1.6, 3.2),
 }  # fmt: skip
 DTYPES: dict[str, Any] = {"f32": np.float32, "f64": np.float64}
 INF, NAN = np.inf, np.nan
@@ -152,6 +153,14 @@ def test_power_has_the_special_values_of_c(dtype: str, target: str) -> None:
     kept = special & ~np.isnan(exact)
     np.testing.assert_array_equal(np.signbit(got[kept]), np.signbit(exact[kept]))
     np.testing.assert_allclose(got[~special], exact[~special], rtol=2 * np.finfo(kind).eps)
+
+
+@both
+@every_target
+def test_the_angle_of_a_point_stays_within_its_bound(dtype: str, target: str) -> None:
+    y, x, exact = angle_sample(dtype, 20_000)
+    got = named("atan2", dtype, lanes_of(dtype, target), target, operands=2)(y, x)
+    assert ulp_error(got, exact).max() <= BOUNDS["atan2"][dtype == "f64"]
 
 
 def test_threefry_gives_the_blocks_of_the_random123_test_vectors() -> None:

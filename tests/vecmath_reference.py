@@ -55,6 +55,20 @@ def power_sample(dtype: str, count: int, seed: int = 0) -> tuple[Floats, Floats,
         return x, y, np.asarray(np.power(x.astype(wide), y.astype(wide)))
 
 
+def angle_sample(dtype: str, count: int, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+    """y, x and atan2(y, x): points near the axes and the diagonals, of every magnitude, and all special values."""
+    rng = np.random.default_rng(seed)
+    kind, wide, span = {"f32": ("f4", "f8", 60.0), "f64": ("f8", "g", 400.0)}[dtype]
+    y = rng.normal(size=count) * np.exp2(rng.uniform(-span, span, count))
+    x = rng.normal(size=count) * np.exp2(rng.uniform(-span, span, count))
+    near = rng.random(count) < 0.6
+    x = np.where(near, y * np.exp2(rng.uniform(-3, 3, count)) * rng.choice([-1, 1], count), x)
+    special = np.array([0.0, -0.0, 1.0, -1.0, 1e-40, -1e-40, 3e38, -3e38, np.inf, -np.inf, np.nan])
+    grid = np.meshgrid(special, special)
+    y, x = (np.concatenate([v, g.ravel()]).astype(kind) for v, g in zip((y, x), grid, strict=True))
+    return y, x, np.asarray(np.arctan2(y.astype(wide), x.astype(wide)))
+
+
 def erf_series(x: Floats) -> Floats:
     """2/√π · e^(−x²) · Σ 2ⁿ x^(2n+1) / (1·3·…·(2n+1)), all of whose terms have one sign (Abramowitz, Stegun 7.1.6)."""
     bounded = np.where(np.abs(x) < 7, x, 0)

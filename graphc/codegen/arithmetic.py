@@ -132,3 +132,27 @@ def saturate(e: Lanes, x: Value, to: Lanes) -> Value:
     if below == high - 1:
         return result
     return e.select(e.ge(number, e.constant(high)), to.constant(high - 1), result)
+
+
+def negative_bits(e: Lanes, x: Value) -> Value:
+    """Whether the sign bit of floats is set."""
+    integers = bits_of(e)
+    return integers.lt(e.bitcast(x, integers.dtype), integers.constant(0))
+
+
+def next_toward(e: Lanes, x: Value, y: Value) -> Value:
+    """The next float from x toward y: its bits as an integer move by one, up where the magnitude grows."""
+    integers = bits_of(e)
+    zero = e.constant(0.0)
+    smallest = integers.bitcast(integers.constant(1), e.dtype)
+    grows = e.select(e.lt(x, zero), e.lt(y, x), e.gt(y, x))
+    step = integers.select(grows, integers.constant(1), integers.constant(-1))
+    moved = integers.bitcast(integers.add(e.bitcast(x, integers.dtype), step), e.dtype)
+    moved = e.select(e.eq(x, zero), e.copysign(smallest, y), moved)
+    moved = e.select(e.eq(x, y), y, moved)
+    return e.select(e.logical_or(e.is_nan(x), e.is_nan(y)), e.add(x, y), moved)
+
+
+def bits_of(e: Lanes) -> Lanes:
+    """Integer lanes of the floats' width."""
+    return e.of("i32" if e.dtype == "f32" else "i64")

@@ -7,8 +7,16 @@ number of lanes.
 
 from __future__ import annotations
 
-from graphc.codegen import vecmath_exp, vecmath_log, vecmath_pow, vecmath_random, vecmath_trig
-from graphc.codegen.arithmetic import integer_divide, integer_power, modulo, nearest, saturate
+from graphc.codegen import vecmath_atan, vecmath_exp, vecmath_log, vecmath_pow, vecmath_random, vecmath_trig
+from graphc.codegen.arithmetic import (
+    integer_divide,
+    integer_power,
+    modulo,
+    nearest,
+    negative_bits,
+    next_toward,
+    saturate,
+)
 from graphc.codegen.llvm import Builder, Value, suffix, vector_type
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
@@ -126,6 +134,16 @@ class Lanes:
         if self.floating and self.target.fma:
             return self.builder.fma(x, y, z)
         return self.add(self.mul(x, y), z)
+
+    def signbit(self, x: Value) -> Value:
+        """Whether the sign bit of floats is set, of zeros and NaNs too."""
+        self._floats_only("signbit")
+        return negative_bits(self, x)
+
+    def nextafter(self, x: Value, y: Value) -> Value:
+        """The next float from x toward y."""
+        self._floats_only("nextafter")
+        return next_toward(self, x, y)
 
     def copysign(self, magnitude: Value, sign: Value) -> Value:
         """The magnitude of one with the sign of the other (floats)."""
@@ -306,6 +324,11 @@ class Lanes:
         """Cosine of x radians."""
         self._floats_only("cos")
         return vecmath_trig.cos(self, x)
+
+    def atan2(self, y: Value, x: Value) -> Value:
+        """The angle of the point (x, y)."""
+        self._floats_only("atan2")
+        return vecmath_atan.atan2(self, y, x)
 
     def pow(self, x: Value, y: Value) -> Value:
         """x^y; a negative integer exponent gives the integer part."""

@@ -11,14 +11,13 @@ from graphc.frontend.promotion import (
     as_tensor,
     broadcast,
     cast,
-    common_dtype,
     elementwise,
     is_weak,
     promoted,
     stretch,
     weak_kind,
 )
-from graphc.frontend.recording import describe
+from graphc.frontend.recording import describe, roles
 from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import DType, bool_, f32, i32
@@ -35,6 +34,25 @@ def arithmetic(op: ops.Elementwise, *values: TensorLike) -> Tensor:
     return elementwise(op, *values, least=i32)
 
 
+def lattice(op: ops.Elementwise, logic: ops.Elementwise, *values: TensorLike) -> Tensor:
+    """An op on numbers, or the logical one where all are booleans."""
+    tensors = broadcast(op, *promoted(*values))
+    return apply(logic if tensors[0].dtype == bool_ else op, *tensors)
+
+
+def signed(name: str, help: str, op: ops.Elementwise, *values: TensorLike) -> Tensor:
+    """An op on numbers that booleans do not have: `DTypeError`."""
+    tensors = broadcast(name, *promoted(*values))
+    if tensors[0].dtype == bool_:
+        raise DTypeError(
+            f"{name}: not defined on bool",
+            operands=[describe(role, t.node) for role, t in zip(roles(len(tensors)), tensors, strict=True)],
+            site=user_site(),
+            help=f"{help}; cast to count: x.astype(gr.i32)",
+        )
+    return apply(op, *tensors)
+
+
 def floating(op: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on floats: where all are integers they become f32."""
     return elementwise(op, *values, least=f32)
@@ -44,18 +62,18 @@ def floating(op: ops.Elementwise, *values: TensorLike) -> Tensor:
 
 
 def add(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 + x2."""
-    return arithmetic(ops.Add(), x1, x2)
+    """x1 + x2; of booleans, whether one is true."""
+    return lattice(ops.Add(), ops.Or(), x1, x2)
 
 
 def subtract(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 − x2."""
-    return arithmetic(ops.Sub(), x1, x2)
+    """x1 − x2. Raises `DTypeError` for two booleans."""
+    return signed("subtract", "gr.logical_xor tells where two differ", ops.Sub(), x1, x2)
 
 
 def multiply(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 · x2."""
-    return arithmetic(ops.Mul(), x1, x2)
+    """x1 · x2; of booleans, whether both are true."""
+    return lattice(ops.Mul(), ops.And(), x1, x2)
 
 
 def divide(x1: TensorLike, x2: TensorLike) -> Tensor:
@@ -64,9 +82,17 @@ def divide(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """⌊x1 / x2⌋; an integer over 0 is 0."""
-    quotient = arithmetic(ops.Div(), x1, x2)
-    return floor(quotient) if quotient.dtype.is_float else quotient
+    """⌊x1 / x2⌋; an integer over 0 is 0. Floats: the whole number that `remainder` leaves, as Python's `//`."""
+    a, b = broadcast("floor_divide", *promoted(x1, x2, least=i32))
+    if not a.dtype.is_float:
+        return apply(ops.Div(), a, b)
+    a, b = stop_gradient(a), stop_gradient(b)
+    rest = apply(ops.Rem(), a, b)
+    quotient = a / b
+    near = round((a - rest) / b)
+    beyond = where(equal(sign(a) * sign(b), -1), -1.0, quotient)  # of a finite number and ±∞: −1, or a zero
+    exact = where(isinf(b) & isfinite(a), beyond, where(equal(near, 0), 0.0 * quotient, near))
+    return where(equal(b, 0), quotient, exact)
 
 
 def remainder(x1: TensorLike, x2: TensorLike) -> Tensor:
@@ -75,8 +101,8 @@ def remainder(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def negative(x: TensorLike) -> Tensor:
-    """−x."""
-    return arithmetic(ops.Neg(), x)
+    """−x. Raises `DTypeError` for booleans."""
+    return signed("negative", "gr.logical_not turns them around", ops.Neg(), x)
 
 
 def positive(x: TensorLike) -> Tensor:
@@ -85,12 +111,12 @@ def positive(x: TensorLike) -> Tensor:
 
 
 def abs(x: TensorLike) -> Tensor:
-    """|x|; its derivative at 0 is 0."""
+    """|x|; its derivative at 0 is 0; the least integer stays itself."""
     return arithmetic(ops.Abs(), x)
 
 
 def sign(x: TensorLike) -> Tensor:
-    """−1, 0 or 1."""
+    """−1, 0 or 1; NaN of NaN."""
     return arithmetic(ops.Sign(), x)
 
 
@@ -106,23 +132,25 @@ def reciprocal(x: TensorLike) -> Tensor:
 
 
 def pow(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 to the power x2. A whole exponent becomes products, ½ a square root; integers take whole ones ≥ 0 only."""
+    """x1 to the power x2. A whole exponent becomes products, ½ a square root.
+
+    Integers wrap; their negative powers truncate (0 but for ±1), and a negative number as exponent is refused.
+    """
     if is_weak(x2) and not isinstance(x2, SymbolicSize) and isinstance(x1, Tensor):
         exponent = float(x2)  # type: ignore[arg-type]
         whole = exponent.is_integer() and math.fabs(exponent) <= 64
-        if whole and (x1.dtype.is_float or (exponent >= 0 and weak_kind(x2) == "int")):
+        if whole and (x1.dtype.is_float or (exponent >= 0 and weak_kind(x2) != "float")):
             return whole_power(numeric(x1), int(exponent))
         if exponent == 0.5:
             return sqrt(x1)
-    dtype = common_dtype([x1 if is_weak(x1) else as_tensor(x1), x2 if is_weak(x2) else as_tensor(x2)])
-    if not dtype.is_float:
-        raise UnsupportedError(
-            "pow: integers to a negative or symbolic power",
-            operands=[describe("x", v.node) for v in (x1, x2) if isinstance(v, Tensor)],
-            site=user_site(),
-            help="cast one of them to a float: x.astype(gr.f32)",
-        )
-    return elementwise(ops.Pow(), x1, x2)
+        if exponent < 0 and weak_kind(x2) == "int" and not x1.dtype.is_float:
+            raise UnsupportedError(
+                "pow: integers to a negative power",
+                operands=[describe("x", x1.node)],
+                site=user_site(),
+                help="cast to a float: x.astype(gr.f32)",
+            )
+    return arithmetic(ops.Pow(), x1, x2)
 
 
 def whole_power(x: Tensor, exponent: int) -> Tensor:
@@ -141,12 +169,12 @@ def whole_power(x: Tensor, exponent: int) -> Tensor:
 
 def maximum(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The larger; NaN where one is NaN; equal ones share the gradient."""
-    return arithmetic(ops.Max(), x1, x2)
+    return lattice(ops.Max(), ops.Or(), x1, x2)
 
 
 def minimum(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The smaller; NaN where one is NaN; equal ones share the gradient."""
-    return arithmetic(ops.Min(), x1, x2)
+    return lattice(ops.Min(), ops.And(), x1, x2)
 
 
 def clip(x: TensorLike, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
@@ -180,23 +208,6 @@ def log1p(x: TensorLike) -> Tensor:
     return floating(ops.Log1p(), x)
 
 
-def log2(x: TensorLike) -> Tensor:
-    """log₂ x."""
-    return log(x) * (1.0 / math.log(2.0))
-
-
-def log10(x: TensorLike) -> Tensor:
-    """log₁₀ x."""
-    return log(x) * (1.0 / math.log(10.0))
-
-
-def logaddexp(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """ln(exp x1 + exp x2) without overflow; both −∞ give −∞, both +∞ give +∞."""
-    a, b = broadcast("logaddexp", *promoted(x1, x2, least=f32))
-    gap = where(a == b, 0.0, -abs(a - b))
-    return maximum(a, b) + log1p(exp(gap))
-
-
 def sqrt(x: TensorLike) -> Tensor:
     """√x."""
     return floating(ops.Sqrt(), x)
@@ -215,21 +226,6 @@ def sin(x: TensorLike) -> Tensor:
 def cos(x: TensorLike) -> Tensor:
     """cos x."""
     return floating(ops.Cos(), x)
-
-
-def tan(x: TensorLike) -> Tensor:
-    """sin x / cos x."""
-    return sin(x) / cos(x)
-
-
-def sinh(x: TensorLike) -> Tensor:
-    """(eˣ − e⁻ˣ) / 2, exact near 0."""
-    return 0.5 * (expm1(x) - expm1(negative(x)))
-
-
-def cosh(x: TensorLike) -> Tensor:
-    """(eˣ + e⁻ˣ) / 2."""
-    return 0.5 * (exp(x) + exp(negative(x)))
 
 
 def tanh(x: TensorLike) -> Tensor:
@@ -385,9 +381,16 @@ def bitwise_right_shift(x1: TensorLike, x2: TensorLike) -> Tensor:
 # Selection, casts, gradients
 
 
-def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
+def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Tensor:
     """x1 where the condition holds, else x2. The condition must be bool: `DTypeError`."""
     test = as_tensor(condition)
+    if x1 is None or x2 is None:
+        raise UnsupportedError(
+            "where: the places where a condition holds are of no fixed number",
+            operands=[describe("condition", test.node)],
+            site=user_site(),
+            help="give the values to choose from: gr.where(condition, x1, x2)",
+        )
     if test.dtype != bool_:
         raise DTypeError(
             f"where: the condition is {test.dtype}, not bool",
@@ -398,8 +401,11 @@ def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
     return apply(ops.Select(), *broadcast("where", test, *promoted(x1, x2)))
 
 
-def astype(x: TensorLike, dtype: DType) -> Tensor:
-    """The elements as another dtype: floats to integers truncate and saturate, NaN gives 0."""
+def astype(x: TensorLike, dtype: DType, *, copy: bool = True) -> Tensor:
+    """The elements as another dtype: floats to integers truncate and saturate, NaN gives 0.
+
+    Tensors never change, so that `copy` says nothing.
+    """
     if not isinstance(dtype, DType):
         raise DTypeError(f"{dtype!r} is not a dtype", site=user_site(), help="use gr.f32, gr.f64, gr.i32, gr.bool, …")
     return cast(as_tensor(x), dtype)

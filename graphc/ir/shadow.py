@@ -157,6 +157,11 @@ def _(op: ops.Elementwise, y: Array, xs: Sequence[Shade]) -> Any:
     return 2 * op.ulps * np.abs(y) if op.ulps else np.zeros_like(y)
 
 
+@roundoff.register
+def _(op: ops.NextAfter, y: Array, xs: Sequence[Shade]) -> Any:
+    return 4 * np.abs(y)  # a step of the compiled dtype, where the shadow takes one of float64
+
+
 @carry.register
 def _(op: ops.Div, y: Array, xs: Sequence[Shade]) -> Any:
     through_zero = xs[1].uncertain & (np.abs(xs[1].value) <= xs[1].bound)

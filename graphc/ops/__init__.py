@@ -25,10 +25,12 @@ from graphc.ops.elementwise import (
     Min,
     Mul,
     Neg,
+    NextAfter,
     Pow,
     Rem,
     Round,
     Sign,
+    SignBit,
     StopGradient,
     Sub,
 )
@@ -38,7 +40,7 @@ from graphc.ops.movement import Assume, Broadcast, Concat, Pad, Reshape, Slice, 
 from graphc.ops.random import Threefry
 from graphc.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from graphc.ops.size import SizeOf
-from graphc.ops.transcendental import Cos, Erf, Exp, Expm1, Log, Log1p, Rsqrt, Sigmoid, Sin, Sqrt, Tanh
+from graphc.ops.transcendental import Atan2, Cos, Erf, Exp, Expm1, Log, Log1p, Rsqrt, Sigmoid, Sin, Sqrt, Tanh
 
 #: Every primitive, kind by kind.
 ALL: tuple[type[Op], ...] = (
@@ -55,10 +57,10 @@ ALL: tuple[type[Op], ...] = (
 
 __all__ = [
     "ALL",
-    "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Assume", "Broadcast", "Cast", "Ceil", "Concat",
-    "Contraction", "Cos", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor", "Gather",
-    "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne",
-    "Neg", "Not", "Or", "Pad", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem",
-    "Reshape", "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "Sin", "SizeOf", "Slice",
-    "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "Xor",
+    "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Assume", "Atan2", "Broadcast", "Cast", "Ceil", "Concat",
+    "Contraction", "Cos", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor",
+    "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement",
+    "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum",
+    "Reduction", "Rem", "Reshape", "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign",
+    "SignBit", "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "Xor",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.ir import build
 from graphc.ir.node import Array, Node
+from graphc.ir.types import TensorType, bool_
 from graphc.ops.base import NUMERIC, SMALL, Elementwise, Emitter, Nonzero, Uniform
 
 
@@ -179,16 +180,21 @@ def share(ct: Node, x: Node, y: Node) -> Node:
 
 
 class Pow(Elementwise):
-    """Power, z = x^y on floats; NaN for x < 0 unless y is whole.
+    """Power, z = x^y; floats give NaN for x < 0 unless y is whole, integers wrap, their negative powers truncate.
 
     ∂z/∂x = y·x^(y−1), 0 where x = y = 0; ∂z/∂y = z·log x, 0 where x = 0.
     """
 
     samples: ClassVar = (Uniform(0.25, 4), Uniform(-3, 3))
+    dtypes: ClassVar = NUMERIC
     ulps: ClassVar = 4.0
 
     def eval(self, *operands: Array) -> Array:
-        return np.power(*operands)
+        x, y = operands
+        if x.dtype.kind != "i":
+            return np.power(x, y)
+        whole = np.power(x, np.where(y < 0, y & 1, y).astype(y.dtype))  # ±1 to a negative power: odd or even decides
+        return np.where((y < 0) & (x != 1) & (x != -1), 0, whole).astype(x.dtype)
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         x, exponent = xs
@@ -240,6 +246,36 @@ class Round(Elementwise):
         return e.round(*xs)
 
 
+class SignBit(Elementwise):
+    """Whether the sign bit is set: of negative numbers, of −0, of some NaNs."""
+
+    ulps: ClassVar = 0.0
+    differentiable: ClassVar = False
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return super().infer(*operands).with_dtype(bool_)
+
+    def eval(self, *operands: Array) -> Array:
+        return np.signbit(*operands)
+
+    def emit(self, e: Emitter, *xs: Any) -> Any:
+        return e.signbit(*xs)
+
+
+class NextAfter(Elementwise):
+    """The next float from x toward y; y where they are equal, NaN where one is."""
+
+    samples: ClassVar = (SMALL, SMALL)
+    ulps: ClassVar = 0.0
+    differentiable: ClassVar = False
+
+    def eval(self, *operands: Array) -> Array:
+        return np.nextafter(*operands)
+
+    def emit(self, e: Emitter, *xs: Any) -> Any:
+        return e.nextafter(*xs)
+
+
 class StopGradient(Elementwise):
     """The operand itself, as a constant to differentiation."""
 
@@ -254,4 +290,4 @@ class StopGradient(Elementwise):
         return xs[0]
 
 
-ALL = (Add, Sub, Mul, Div, Rem, Neg, Abs, Sign, Max, Min, Pow, Floor, Ceil, Round, StopGradient)
+ALL = (Add, Sub, Mul, Div, Rem, Neg, Abs, Sign, Max, Min, Pow, Floor, Ceil, Round, SignBit, NextAfter, StopGradient)

@@ -187,4 +187,22 @@ class Cos(Elementwise):
         return e.cos(*xs)
 
 
-ALL = (Exp, Log, Log1p, Expm1, Tanh, Sigmoid, Sqrt, Rsqrt, Erf, Sin, Cos)
+class Atan2(Elementwise):
+    """The angle of the point (x, y) with the x axis, z = atan2(y, x) between −π and π."""
+
+    samples: ClassVar = (Uniform(-4, 4), Uniform(-4, 4))
+    ulps: ClassVar = 4.0
+
+    def eval(self, *operands: Array) -> Array:
+        return np.arctan2(*operands)
+
+    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+        height, width = xs
+        share = ct / (width * width + height * height)
+        return share * width, -(share * height)
+
+    def emit(self, e: Emitter, *xs: Any) -> Any:
+        return e.atan2(*xs)
+
+
+ALL = (Exp, Log, Log1p, Expm1, Tanh, Sigmoid, Sqrt, Rsqrt, Erf, Sin, Cos, Atan2)

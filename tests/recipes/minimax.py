@@ -112,6 +112,8 @@ FITS = (
         mpf(0), mp.pi / 4 * mpf("1.001"), (2, 6)),
     Fit("ATANH", lambda s: (2 * mp.atanh(s) - 2 * s - 2 * s**3 / 3) / s**5, lambda s: s**5 / mp.atanh(s), square,
         mpf(0), mpf("0.1716"), (3, 8)),
+    Fit("ATAN", lambda t: (mp.atan(t) / t - 1) / t**2, lambda t: t**3 / mp.atan(t), square,
+        mpf(0), mpf(1), (8, 18)),
 )  # fmt: skip
 
 
