@@ -267,10 +267,12 @@ class NextAfter(Elementwise):
 
     samples: ClassVar = (SMALL, SMALL)
     ulps: ClassVar = 0.0
-    differentiable: ClassVar = False
 
     def eval(self, *operands: Array) -> Array:
         return np.nextafter(*operands)
+
+    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+        return ct, None
 
     def emit(self, e: Emitter, *xs: Any) -> Any:
         return e.nextafter(*xs)
