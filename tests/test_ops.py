@@ -28,6 +28,7 @@ def test_every_primitive_has_cases_and_a_mnemonic_of_its_own() -> None:
 def test_every_primitive_states_its_meaning(op: type[Op]) -> None:
     assert op.__doc__ and op.infer is not Op.infer and op.eval is not Op.eval
     assert (op.vjp is not Op.vjp) == op.differentiable
+    assert (op.batch is not Op.batch) != issubclass(op, ops.Generator)
 
 
 @each_case

@@ -76,6 +76,18 @@ def spread(y: Node, like: Node, axes: Axes) -> Node:
     return broadcast(y, like.type.shape, tuple(a for a in range(like.type.rank) if a not in axes))
 
 
+def repeat(x: Node, size: Size) -> Node:
+    """x again and again, along a new first axis."""
+    return broadcast(x, (size, *x.type.shape), tuple(range(1, x.type.rank + 1)))
+
+
+def move_axis(x: Node, source: int, target: int) -> Node:
+    """x with one axis at another place, the others in their order."""
+    order = [a for a in range(x.type.rank) if a != source]
+    order.insert(target, source)
+    return transpose(x, order)
+
+
 def reshape(x: Node, shape: Shape) -> Node:
     """The same elements in another shape."""
     return x if x.type.shape == shape else apply(ops.Reshape(shape), x)
@@ -145,14 +157,14 @@ def dot_general(
     return apply(ops.DotGeneral(lhs_contract, rhs_contract, lhs_batch, rhs_batch), lhs, rhs)
 
 
-def gather(x: Node, indices: Node, axis: int, batch: int = 0) -> Node:
-    """The slices of x along an axis that indices name."""
-    return apply(ops.Gather(axis, batch), x, indices)
+def gather(x: Node, indices: Node, axis: int, shared: int = 0) -> Node:
+    """The slices of x along an axis that indices name; the first `shared` axes of both are one."""
+    return apply(ops.Gather(axis, shared), x, indices)
 
 
-def scatter_add(x: Node, indices: Node, updates: Node, axis: int, batch: int = 0) -> Node:
+def scatter_add(x: Node, indices: Node, updates: Node, axis: int, shared: int = 0) -> Node:
     """x with updates added where `gather` would read."""
-    return apply(ops.ScatterAdd(axis, batch), x, indices, updates)
+    return apply(ops.ScatterAdd(axis, shared), x, indices, updates)
 
 
 # Elementwise

@@ -36,6 +36,12 @@ class Op(Record):
         """The cotangent of each operand, linear in `ct`; None where there is none (integers, constants)."""
         raise NotImplementedError
 
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        """The op for each index of one more axis, which is axis 0 of the operands that are `batched` (at least one)
+        and of the result; the others are the same for each index.
+        """
+        raise NotImplementedError
+
     #: Whether any float operand has a derivative at all (False for comparisons, floor, …: gradient zero).
     differentiable: ClassVar[bool] = True
 

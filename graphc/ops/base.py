@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from graphc.errors import DTypeError, ShapeError
+from graphc.ir import build
 from graphc.ir.dim import Size
-from graphc.ir.node import Array, Op
+from graphc.ir.node import Array, Node, Op
 from graphc.ir.types import DType, TensorType, bool_, f32, f64, i32, i64, u8, u32, u64
 from graphc.records import Record
 
@@ -145,6 +147,9 @@ class Elementwise(Op):
         expect_arity(self, operands, len(self.samples))
         return expect_same(self, operands, self.dtypes)
 
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.apply(self, *all_batched(batched, xs))
+
     def emit(self, e: Emitter, *xs: Any) -> Any:
         """The result's lanes from the operands' lanes."""
         raise NotImplementedError
@@ -166,6 +171,9 @@ class Reduction(Op):
         if list(self.axes) != sorted(self.axes):
             raise ShapeError(f"{self.mnemonic()}: axes {self.axes} are not sorted")
         return x.with_shape(tuple(s for i, s in enumerate(x.shape) if i not in self.axes))
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.apply(replace(self, axes=after_first(self.axes)), *xs)
 
     def identity(self, dtype: DType) -> float | int:
         """The result over no elements."""
@@ -189,6 +197,9 @@ class ArgReduction(Op):
         expect_dtype(self, x, NUMERIC)
         expect_axes(self, x, (self.axis,))
         return TensorType(i64, tuple(s for i, s in enumerate(x.shape) if i != self.axis))
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.apply(replace(self, axis=self.axis + 1), *xs)
 
 
 class Movement(Op):
@@ -222,6 +233,22 @@ def limits(dtype: DType) -> tuple[int, int]:
 def numbers(sizes: Sequence[Size]) -> tuple[int, ...]:
     """The sizes of a bound attribute, all of them numbers."""
     return tuple(operator.index(s) for s in sizes)  # type: ignore[arg-type]
+
+
+def batch_size(batched: Sequence[bool], xs: Sequence[Node]) -> Size:
+    """The size of the axis that batched operands have in front."""
+    return next(x.type.shape[0] for one, x in zip(batched, xs, strict=True) if one)
+
+
+def all_batched(batched: Sequence[bool], xs: Sequence[Node]) -> list[Node]:
+    """The operands with the axis in front, those without it repeated along it."""
+    size = batch_size(batched, xs)
+    return [x if one else build.repeat(x, size) for one, x in zip(batched, xs, strict=True)]
+
+
+def after_first(axes: Sequence[int]) -> tuple[int, ...]:
+    """Axes where there is one more in front of them."""
+    return tuple(a + 1 for a in axes)
 
 
 def expect_arity(op: Op, operands: Sequence[TensorType], count: int) -> None:

@@ -10,7 +10,7 @@ from graphc.errors import ShapeError
 from graphc.ir import build
 from graphc.ir.node import Array, Node
 from graphc.ir.types import TensorType
-from graphc.ops.base import NUMERIC, Contraction, expect_arity, expect_axes, expect_same
+from graphc.ops.base import NUMERIC, Contraction, after_first, expect_arity, expect_axes, expect_same
 from graphc.ops.movement import inverse
 
 Axes = tuple[int, ...]
@@ -76,6 +76,17 @@ class DotGeneral(Contraction):
             build.transpose(lhs_ct, inverse(self.lhs_batch + left + by_rhs)),
             build.transpose(rhs_ct, inverse(self.rhs_batch + by_lhs + right)),
         )
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        lhs, rhs = xs
+        left, right = (after_first if one else tuple for one in batched)
+        contract = left(self.lhs_contract), right(self.rhs_contract)
+        shared = left(self.lhs_batch), right(self.rhs_batch)
+        if all(batched):
+            return build.dot_general(lhs, rhs, *contract, (0, *shared[0]), (0, *shared[1]))
+        # The new axis is the first that one side keeps: the result has it after the batch, or after lhs's axes too.
+        place = len(self.lhs_batch) if batched[0] else lhs.type.rank - len(self.lhs_contract)
+        return build.move_axis(build.dot_general(lhs, rhs, *contract, *shared), place, 0)
 
 
 def text(sizes: tuple[object, ...]) -> str:

@@ -15,6 +15,7 @@ from graphc.ops.base import (
     NUMERIC,
     Generator,
     Indexing,
+    all_batched,
     expect_arity,
     expect_axes,
     expect_dtype,
@@ -23,74 +24,91 @@ from graphc.ops.base import (
 
 
 class Gather(Indexing):
-    """`gather(x, indices)`: along `axis` of x, the slices that `indices` name; the first `batch` axes are shared.
+    """`gather(x, indices)`: along `axis` of x, the slices that `indices` name; the first `shared` axes are shared.
 
-    Shape: x.shape[:axis] + indices.shape[batch:] + x.shape[axis+1:].
+    Shape: x.shape[:axis] + indices.shape[shared:] + x.shape[axis+1:].
     """
 
     axis: int
-    batch: int = 0
+    shared: int = 0
 
     def infer(self, *operands: TensorType) -> TensorType:
         expect_arity(self, operands, 2)
         x, indices = operands
         expect_dtype(self, x, ANY)
-        expect_indices(self, x, indices, self.axis, self.batch)
-        return x.with_shape(x.shape[: self.axis] + indices.shape[self.batch :] + x.shape[self.axis + 1 :])
+        expect_indices(self, x, indices, self.axis, self.shared)
+        return x.with_shape(x.shape[: self.axis] + indices.shape[self.shared :] + x.shape[self.axis + 1 :])
 
     def eval(self, *operands: Array) -> Array:
         x, indices = operands
         axis, size = self.axis, x.shape[self.axis]
-        y = np.zeros(x.shape[:axis] + indices.shape[self.batch :] + x.shape[axis + 1 :], x.dtype)
+        y = np.zeros(x.shape[:axis] + indices.shape[self.shared :] + x.shape[axis + 1 :], x.dtype)
         if size and y.size:
             places = clamp(indices, size)
-            for at in np.ndindex(*x.shape[: self.batch]):
-                y[at] = np.take(x[at], places[at], axis - self.batch)
+            for at in np.ndindex(*x.shape[: self.shared]):
+                y[at] = np.take(x[at], places[at], axis - self.shared)
         return y
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         x, indices = xs
-        return build.scatter_add(build.zeros_like(x), indices, ct, self.axis, self.batch), None
+        return build.scatter_add(build.zeros_like(x), indices, ct, self.axis, self.shared), None
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        x, indices = xs
+        if all(batched):
+            return build.gather(x, indices, self.axis + 1, self.shared + 1)
+        # Behind the shared axes the new one is one more that x keeps, or the first of those that the indices bring.
+        if batched[0]:
+            taken = build.gather(build.move_axis(x, 0, self.shared), indices, self.axis + 1, self.shared)
+            return build.move_axis(taken, self.shared, 0)
+        taken = build.gather(x, build.move_axis(indices, 0, self.shared), self.axis, self.shared)
+        return build.move_axis(taken, self.axis, 0)
 
 
 class ScatterAdd(Indexing):
     """`scatter_add(x, indices, updates)`: x with each update added where `Gather` would read it, in index order."""
 
     axis: int
-    batch: int = 0
+    shared: int = 0
 
     def infer(self, *operands: TensorType) -> TensorType:
         expect_arity(self, operands, 3)
         x, indices, updates = operands
         expect_dtype(self, x, NUMERIC)
-        expected = Gather(self.axis, self.batch).infer(x, indices)
+        expected = Gather(self.axis, self.shared).infer(x, indices)
         if updates != expected:
             raise ShapeError(f"scatter_add: the updates are {updates}, not {expected}")
         return x
 
     def eval(self, *operands: Array) -> Array:
         x, indices, updates = operands
-        axis, size = self.axis - self.batch, x.shape[self.axis]
+        axis, size = self.axis - self.shared, x.shape[self.axis]
         y = x.copy()
         if size and updates.size:
             places = clamp(indices, size)
-            moved = tuple(range(axis, axis + places.ndim - self.batch))
-            for at in np.ndindex(*x.shape[: self.batch]):
+            moved = tuple(range(axis, axis + places.ndim - self.shared))
+            for at in np.ndindex(*x.shape[: self.shared]):
                 np.add.at(np.moveaxis(y[at], axis, 0), places[at], np.moveaxis(updates[at], moved, range(len(moved))))
         return y
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
-        return ct, None, build.gather(ct, xs[1], self.axis, self.batch)
+        return ct, None, build.gather(ct, xs[1], self.axis, self.shared)
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        x, indices, updates = all_batched(batched, xs)
+        if not batched[1] and not self.shared:
+            return build.scatter_add(x, xs[1], updates, self.axis + 1)
+        return build.scatter_add(x, indices, updates, self.axis + 1, self.shared + 1)
 
 
-def expect_indices(op: Indexing, x: TensorType, indices: TensorType, axis: int, batch: int) -> None:
-    """Raise unless indices are integers that share the first `batch` axes with x."""
+def expect_indices(op: Indexing, x: TensorType, indices: TensorType, axis: int, shared: int) -> None:
+    """Raise unless indices are integers that share the first `shared` axes with x."""
     expect_dtype(op, indices, INTEGERS)
     expect_axes(op, x, (axis,))
-    if not 0 <= batch <= axis:
-        raise ShapeError(f"{op.mnemonic()}: batch {batch} is not between 0 and the axis {axis}")
-    if x.shape[:batch] != indices.shape[:batch] or batch > indices.rank:
-        raise ShapeError(f"{op.mnemonic()}: the first {batch} axes of {x} and {indices} differ")
+    if not 0 <= shared <= axis:
+        raise ShapeError(f"{op.mnemonic()}: {shared} shared axes: not between 0 and the axis {axis}")
+    if x.shape[:shared] != indices.shape[:shared] or shared > indices.rank:
+        raise ShapeError(f"{op.mnemonic()}: the first {shared} axes of {x} and {indices} differ")
 
 
 def clamp(indices: Array, size: int) -> Array:

@@ -11,8 +11,19 @@ from graphc.errors import ShapeError
 from graphc.ir import build
 from graphc.ir.dim import Dim, Size, excludes_zero, known_le, maximum
 from graphc.ir.node import Array, Node
-from graphc.ir.types import TensorType
-from graphc.ops.base import ANY, Movement, expect_arity, expect_axes, expect_rank, expect_same, numbers
+from graphc.ir.types import TensorType, bool_
+from graphc.ops.base import (
+    ANY,
+    Movement,
+    after_first,
+    all_batched,
+    batch_size,
+    expect_arity,
+    expect_axes,
+    expect_rank,
+    expect_same,
+    numbers,
+)
 
 
 class Broadcast(Movement):
@@ -42,6 +53,9 @@ class Broadcast(Movement):
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (build.sum_(ct, tuple(a for a in range(len(self.shape)) if a not in self.axes)),)
 
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.broadcast(xs[0], (batch_size(batched, xs), *self.shape), (0, *after_first(self.axes)))
+
     def pull(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(index[a] for a in self.axes)
 
@@ -65,6 +79,9 @@ class Reshape(Movement):
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (build.reshape(ct, xs[0].type.shape),)
 
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.reshape(xs[0], (batch_size(batched, xs), *self.shape))
+
 
 class Assume(Movement):
     """As `Reshape`, where the sizes are equal only at the dimensions that the entry's prologue lets through."""
@@ -85,6 +102,9 @@ class Assume(Movement):
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (build.apply(Assume(xs[0].type.shape), ct),)
 
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.apply(Assume((batch_size(batched, xs), *self.shape)), *xs)
+
 
 class Transpose(Movement):
     """The axes in another order: the result's axis i is the operand's axis `permutation[i]`."""
@@ -103,6 +123,9 @@ class Transpose(Movement):
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         return (build.transpose(ct, inverse(self.permutation)),)
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.transpose(xs[0], (0, *after_first(self.permutation)))
 
     def pull(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(index[a] for a in inverse(self.permutation))
@@ -142,6 +165,9 @@ class Slice(Movement):
         covered = map(dilated_size, y.type.shape, interior)
         high = tuple(n - a - c for n, a, c in zip(xs[0].type.shape, self.starts, covered, strict=True))
         return (build.pad(ct, 0.0, self.starts, high, interior),)
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.slice_(xs[0], (0, *self.starts), (batch_size(batched, xs), *self.stops), (1, *self.steps))
 
     def pull(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(i * step + start for i, start, step in zip(index, self.starts, self.steps, strict=True))
@@ -195,6 +221,15 @@ class Pad(Movement):
         every = tuple(range(y.type.rank))
         return build.slice_(ct, self.low, stops, steps), build.sum_(ct * outside, every)
 
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        x = xs[0] if batched[0] else build.repeat(xs[0], batch_size(batched, xs))
+        amounts = ((0, *self.low), (0, *self.high), (0, *self.interior))
+        if not batched[1]:
+            return build.pad(x, xs[1], *amounts)
+        inside = build.pad(build.constant(x.scope, True, bool_, x.type.shape), False, *amounts)
+        padded = build.pad(x, 0, *amounts)
+        return build.select(inside, padded, build.broadcast(xs[1], padded.type.shape, (0,)))
+
 
 class Concat(Movement):
     """The operands one after the other along `axis`; their other sizes are equal."""
@@ -225,6 +260,9 @@ class Concat(Movement):
             shares.append(build.slice_axis(ct, self.axis, start, stop))
             start = stop
         return tuple(shares)
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.concat(all_batched(batched, xs), self.axis + 1)
 
 
 ALL = (Broadcast, Reshape, Assume, Transpose, Slice, Pad, Concat)

@@ -128,8 +128,8 @@ class Lowering:
             case Role.VIEW if isinstance(node.op, Gather):
                 split = node.op.axis
                 rank = node.inputs[1].type.rank
-                batch = node.op.batch
-                return [(node.inputs[1], (*index[:batch], *index[split : split + rank - batch]))]
+                shared = node.op.shared
+                return [(node.inputs[1], (*index[:shared], *index[split : split + rank - shared]))]
             case Role.VIEW if node.inputs:
                 return [(node.inputs[0], node.op.pull(index))]  # type: ignore[attr-defined]
         return []
@@ -165,7 +165,7 @@ class Lowering:
     def gather(self, node: Node, op: Gather, index: tuple[Index, ...]) -> None:
         """Load the operand at a computed position along one axis."""
         indices, where = self.needs(node, index)[0]
-        after = op.axis + indices.type.rank - op.batch
+        after = op.axis + indices.type.rank - op.shared
         size = node.inputs[0].type.shape[op.axis]
         place = self.position(indices, where, size)
         at = (*index[: op.axis], place, *index[after:])

@@ -331,12 +331,12 @@ def assemble_scatter(lowering: Lowering, node: Node, target: Buffer) -> None:
     size = node.type.shape[op.axis]
     guards = () if known_le(1, size) else (Axis("somewhere", minimum(size, 1)),)  # with no place, nothing is added
     axes = axes_of(updates.type.shape)
-    after = op.axis + indices.type.rank - op.batch
+    after = op.axis + indices.type.rank - op.shared
     lanes = after < len(axes)
     for axis in (*guards, *axes):
         lowering.open(axis)
     index = at(axes)
-    place = lowering.position(indices, (*index[: op.batch], *index[op.axis : after]), size)
+    place = lowering.position(indices, (*index[: op.shared], *index[op.axis : after]), size)
     access = Access(target, node.type.shape, (*index[: op.axis], place, *index[after:]))
     update = lowering.value(updates, index)
     old = lowering.load_fresh(access)
