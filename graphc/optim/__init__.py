@@ -1,7 +1,30 @@
 """Optimizers, written in the DSL: what a user could write with `gr.gradients` and `.assign`."""
 
-from graphc.optim.adam import Adam
+from graphc.optim.adam import Adam, AdaMax, AdamW, AMSGrad, Lion, Nadam
+from graphc.optim.adaptive import Adadelta, Adagrad, RMSprop
+from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
 from graphc.optim.optimizer import Optimizer
-from graphc.optim.sgd import SGD, Momentum
+from graphc.optim.schedules import (
+    CosineDecay,
+    CosineRestarts,
+    Cyclical,
+    ExponentialDecay,
+    InverseTimeDecay,
+    NaturalExpDecay,
+    OneCycle,
+    PiecewiseConstant,
+    Plateau,
+    PolynomialDecay,
+    Schedule,
+    StepDecay,
+    Warmup,
+    schedule,
+)
+from graphc.optim.sgd import SGD, Momentum, Nesterov
 
-__all__ = ["SGD", "Adam", "Momentum", "Optimizer"]
+__all__ = [
+    "SGD", "AMSGrad", "AdaMax", "Adadelta", "Adagrad", "Adam", "AdamW", "CosineDecay", "CosineRestarts", "Cyclical",
+    "ExponentialDecay", "InverseTimeDecay", "Lion", "Momentum", "Nadam", "NaturalExpDecay", "Nesterov", "OneCycle",
+    "Optimizer", "PiecewiseConstant", "Plateau", "PolynomialDecay", "RMSprop", "Schedule", "StepDecay", "Warmup",
+    "clip_by_global_norm", "clip_by_norm", "clip_by_value", "global_norm", "schedule",
+]  # fmt: skip

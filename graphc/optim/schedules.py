@@ -1,0 +1,301 @@
+"""Learning-rate schedules: functions of the number of steps taken, computed in the compiled step.
+
+A schedule stands where a learning rate may: `optim.Adam(optim.CosineDecay(1e-3, 10_000))`. Calling it with a step (a
+float scalar, 0 at the first one) gives the rate, so schedules can be combined by ordinary functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import ArgumentError
+from graphc.frontend import api
+from graphc.frontend.tensor import Tensor
+from graphc.optim.style import expect_between
+from graphc.records import Record
+from graphc.sites import user_site
+
+#: Fields that are lengths in steps.
+LENGTHS = ("decay_steps", "first_decay_steps", "step_size", "total_steps", "steps")
+
+
+class Schedule(Record):
+    """A learning rate that depends on the step t, from 0. Raises `ArgumentError` for settings that can't be."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        try:
+            super().__init__(*values, **named)
+        except TypeError as error:
+            raise ArgumentError(str(error), site=user_site()) from None
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise `ArgumentError` for lengths that are not positive."""
+        for name in [n for n in LENGTHS if n in self.__dict__]:
+            length = getattr(self, name)
+            if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+                raise ArgumentError(
+                    f"{type(self).__name__}: {name}={length!r} is not a number of steps",
+                    site=user_site(),
+                    help="give an integer of at least 1",
+                )
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """The rate at a step, a float scalar of the step's dtype."""
+        raise NotImplementedError
+
+
+class Function(Schedule):
+    """A schedule of the user's: `optim.schedule(lambda t: 0.1 / gr.sqrt(t + 1))`."""
+
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.function(t)
+
+
+def schedule(function: Callable[[Tensor], Tensor]) -> Schedule:
+    """A function of the step, a float scalar from 0, as a schedule."""
+    if not callable(function):
+        raise ArgumentError(f"schedule: {function!r} is not a function of the step", site=user_site())
+    return Function(function)
+
+
+class ExponentialDecay(Schedule):
+    """η₀·r^(t/T); `staircase` floors the exponent."""
+
+    initial: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.initial * self.decay_rate ** progress(t, self.decay_steps, self.staircase)
+
+
+class InverseTimeDecay(Schedule):
+    """η₀ / (1 + k·t/T); `staircase` floors t/T."""
+
+    initial: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.initial / (1.0 + self.decay_rate * progress(t, self.decay_steps, self.staircase))
+
+
+class NaturalExpDecay(Schedule):
+    """η₀·e^(−k·t/T); `staircase` floors t/T."""
+
+    initial: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return self.initial * api.exp(-self.decay_rate * progress(t, self.decay_steps, self.staircase))
+
+
+class PiecewiseConstant(Schedule):
+    """`values[i]` from `boundaries[i − 1]` on: at a boundary the new value holds (PyTorch; Keras: the old one)."""
+
+    boundaries: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def validate(self) -> None:
+        if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(set(self.boundaries)):
+            raise ArgumentError(
+                f"PiecewiseConstant: {len(self.boundaries)} boundaries with {len(self.values)} values",
+                site=user_site(),
+                help="give increasing boundaries and one value more than there are boundaries",
+            )
+
+    def __call__(self, t: Tensor) -> Tensor:
+        rate = t * 0.0 + self.values[0]
+        for boundary, value in zip(self.boundaries, self.values[1:], strict=True):
+            rate = api.where(t >= boundary, value, rate)
+        return rate
+
+
+class PolynomialDecay(Schedule):
+    """(η₀ − ηₑ)·(1 − t/T)^p + ηₑ up to T, ηₑ after it; with `cycle` T is stretched to T·⌈t/T⌉ (Keras)."""
+
+    initial: float
+    decay_steps: int
+    end: float = 1e-4
+    power: float = 1.0
+    cycle: bool = False
+
+    def __call__(self, t: Tensor) -> Tensor:
+        if self.cycle:
+            length = self.decay_steps * api.maximum(api.ceil(t / self.decay_steps), 1.0)
+            rest = 1.0 - t / length
+        else:
+            rest = 1.0 - api.minimum(t, float(self.decay_steps)) / self.decay_steps
+        return (self.initial - self.end) * rest**self.power + self.end
+
+
+class CosineDecay(Schedule):
+    """η₀·[(1 − α)·½(1 + cos πt/T) + α], constant after T; before it a linear warm-up from `warmup_start` to η₀.
+
+    The warm-up takes `warmup_steps`, and t counts from its end (Keras).
+    """
+
+    initial: float
+    decay_steps: int
+    alpha: float = 0.0
+    warmup_steps: int = 0
+    warmup_start: float = 0.0
+
+    def __call__(self, t: Tensor) -> Tensor:
+        decayed = self.initial * cosine(api.clip((t - self.warmup_steps) / self.decay_steps, 0.0, 1.0), self.alpha)
+        if not self.warmup_steps:
+            return decayed
+        rising = self.warmup_start + (self.initial - self.warmup_start) * (t / self.warmup_steps)
+        return api.where(t < self.warmup_steps, rising, decayed)
+
+
+class CosineRestarts(Schedule):
+    """Cosine decay that restarts: periods of T, T·t_mul, T·t_mul², …; their tops fall by m_mul (SGDR, 2017; Keras)."""
+
+    initial: float
+    first_decay_steps: int
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+
+    def __call__(self, t: Tensor) -> Tensor:
+        done = t / self.first_decay_steps
+        if self.t_mul == 1.0:
+            period, fraction = api.floor(done), done - api.floor(done)
+        else:
+            period = api.floor(api.log(1.0 - done * (1.0 - self.t_mul)) / math.log(self.t_mul))
+            passed = (1.0 - self.t_mul**period) / (1.0 - self.t_mul)
+            fraction = (done - passed) / self.t_mul**period
+        return self.initial * cosine(fraction, self.alpha, self.m_mul**period)
+
+
+class Cyclical(Schedule):
+    """Between `low` and `high` in triangles of 2·`step_size` steps (Smith, 2017).
+
+    `mode`: "triangular" keeps the height, "triangular2" halves it each cycle, "exp_range" scales it by γᵗ.
+    """
+
+    low: float
+    high: float
+    step_size: int
+    mode: str = "triangular"
+    gamma: float = 1.0
+
+    def __call__(self, t: Tensor) -> Tensor:
+        cycle = api.floor(1.0 + t / (2 * self.step_size))
+        x = api.abs(t / self.step_size - 2.0 * cycle + 1.0)
+        return self.low + (self.high - self.low) * api.maximum(1.0 - x, 0.0) * HEIGHTS[self.mode](self, t, cycle)
+
+    def validate(self) -> None:
+        super().validate()
+        if self.mode not in HEIGHTS:
+            raise ArgumentError(f"Cyclical: mode={self.mode!r} is not one of {', '.join(HEIGHTS)}", site=user_site())
+
+
+#: The height of a cyclical schedule's triangle, by its mode.
+HEIGHTS: dict[str, Callable[[Cyclical, Tensor, Tensor], Tensor | float]] = {
+    "triangular": lambda schedule, t, cycle: 1.0,
+    "triangular2": lambda schedule, t, cycle: 0.5 ** (cycle - 1.0),
+    "exp_range": lambda schedule, t, cycle: schedule.gamma**t,
+}
+
+
+class OneCycle(Schedule):
+    """From `highest`/`div` up to `highest`, then down to `highest`/(`div`·`final_div`), along cosines (Smith, 2018).
+
+    The rise takes the fraction `pct` of `total_steps`; PyTorch's two-phase form.
+    """
+
+    highest: float
+    total_steps: int
+    pct: float = 0.3
+    div: float = 25.0
+    final_div: float = 1e4
+
+    def __call__(self, t: Tensor) -> Tensor:
+        first = self.highest / self.div
+        top = self.pct * self.total_steps - 1.0
+        last = self.total_steps - 1.0
+        up = annealed(first, self.highest, t / top)
+        down = annealed(self.highest, first / self.final_div, api.minimum((t - top) / (last - top), 1.0))
+        return api.where(t <= top, up, down)
+
+
+class StepDecay(Schedule):
+    """max(η_min, η₀·r^⌊t/T⌋)."""
+
+    initial: float
+    step_size: int
+    rate: float = 0.1
+    least: float = 0.0
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return api.maximum(self.initial * self.rate ** progress(t, self.step_size, True), self.least)
+
+
+class Warmup(Schedule):
+    """A linear rise from `start` to the first rate of another schedule (or a constant) over some steps, then that."""
+
+    after: Schedule | float
+    steps: int
+    start: float = 0.0
+
+    def __call__(self, t: Tensor) -> Tensor:
+        zero = t * 0.0
+        top = self.after(zero) if isinstance(self.after, Schedule) else zero + self.after
+        later = self.after(api.maximum(t - self.steps, 0.0)) if isinstance(self.after, Schedule) else top
+        return api.where(t < self.steps, self.start + (top - self.start) * (t / self.steps), later)
+
+
+class Plateau:
+    """Lowers a learning rate on the host when a figure stops improving (PyTorch's `ReduceLROnPlateau`).
+
+    `update(value)` returns the rate to use from now on; write it to `compiled.state["adam/learning_rate"]`. A value
+    counts as better when it is less than best·(1 − threshold). Raises `ArgumentError` for a factor outside (0, 1).
+
+        plateau = optim.Plateau(1e-3, patience=5)
+        compiled.state["adam/learning_rate"] = np.float32(plateau.update(validation_loss))
+    """
+
+    def __init__(
+        self, rate: float, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4, least: float = 0.0
+    ):
+        expect_between("Plateau", 0.0, 1.0, factor=factor)
+        self.rate, self.factor, self.patience, self.threshold, self.least = rate, factor, patience, threshold, least
+        self.best, self.bad = math.inf, 0
+
+    def update(self, value: float | np.floating) -> float:
+        """Take the figure of one more epoch."""
+        if value < self.best * (1.0 - self.threshold):
+            self.best, self.bad = float(value), 0
+        else:
+            self.bad += 1
+        if self.bad > self.patience:
+            self.rate, self.bad = max(self.rate * self.factor, self.least), 0
+        return self.rate
+
+
+def progress(t: Tensor, steps: int, staircase: bool) -> Tensor:
+    """t/T, floored for a staircase."""
+    return api.floor(t / steps) if staircase else t / steps
+
+
+def cosine(fraction: Tensor, alpha: float, height: Tensor | float = 1.0) -> Tensor:
+    """(1 − α)·½(1 + cos π·fraction)·height + α."""
+    return (1.0 - alpha) * (0.5 * (1.0 + api.cos(math.pi * fraction)) * height) + alpha
+
+
+def annealed(start: float, end: float, fraction: Tensor) -> Tensor:
+    """From start to end along half a cosine."""
+    return end + (start - end) / 2.0 * (1.0 + api.cos(math.pi * fraction))
