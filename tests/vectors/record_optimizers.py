@@ -1,29 +1,24 @@
 """Records ten steps of each optimizer, and the rates of each schedule, in PyTorch, Keras and Optax.
 
-    python tests/vectors/record_optimizers.py        # with torch 2.13, keras 3, jax and optax installed
+    KERAS_BACKEND=jax python tests/vectors/record_optimizers.py        # with torch 2.13, keras 3, jax and optax installed
 
 Writes tests/vectors/optimizers.npz. Everything is float64, on inputs drawn from NumPy's generator with seed 0.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ["KERAS_BACKEND"] = "jax"
-
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import keras
 import numpy as np
 import optax
 import torch
 
+jax.config.update("jax_enable_x64", True)
 keras.backend.set_floatx("float64")
 torch.set_default_dtype(torch.float64)
 
