@@ -1,6 +1,6 @@
 """Records ten steps of each optimizer, and the rates of each schedule, in PyTorch, Keras and Optax.
 
-    KERAS_BACKEND=jax python tests/vectors/record_optimizers.py        # with torch 2.13, keras 3, jax and optax installed
+    KERAS_BACKEND=jax python tests/vectors/record_optimizers.py    # with torch 2.13, keras 3, jax and optax installed
 
 Writes tests/vectors/optimizers.npz. Everything is float64, on inputs drawn from NumPy's generator with seed 0.
 """
