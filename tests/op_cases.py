@@ -60,6 +60,17 @@ CASES: tuple[Case, ...] = (
     Case(ops.ArgMax(1), ((3, 4),)),
     Case(ops.ArgMin(0), ((3, 4),)),
     Case(ops.ArgMin(0), ((0, 2),)),
+    Case(ops.CumSum(0), ((5,),)),
+    Case(ops.CumSum(1, True), ((2, 3, 4),)),
+    Case(ops.CumSum(0), ((0, 3),)),
+    Case(ops.CumMax(0), ((5, 2),)),
+    Case(ops.CumMax(1, True), ((3, 4),)),
+    Case(ops.Recurrence(0), ((5,), (5,))),
+    Case(ops.Recurrence(1, True), ((2, 3, 4), (2, 3, 4))),
+    Case(ops.Recurrence(1), ((3, 0), (3, 0))),
+    Case(ops.Argsort(), ((3, 7),)),
+    Case(ops.Argsort(True), ((6,),)),
+    Case(ops.Argsort(), ((2, 0),)),
     Case(ops.DotGeneral((1,), (0,)), ((3, 4), (4, 2))),
     Case(ops.DotGeneral((1,), (0,)), ((3, 0), (0, 2))),
     Case(ops.DotGeneral((), ()), ((3,), (2,))),
@@ -98,7 +109,7 @@ def dtypes(op: Op) -> tuple[DType, ...]:
     """The dtypes to try an op on."""
     if isinstance(op, ops.Elementwise):
         return op.dtypes
-    return ANY if isinstance(op, (ops.Movement, ops.Gather)) else NUMERIC
+    return ANY if isinstance(op, (ops.Movement, ops.Gather, ops.Argsort)) else NUMERIC
 
 
 def label(case: Case) -> str:

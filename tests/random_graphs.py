@@ -197,6 +197,16 @@ class Grower:
         x = self.numeric(self.any(least_rank=1))
         return self.scope.node(self.choose((ops.ArgMax, ops.ArgMin))(self.choose(range(x.type.rank))), x)
 
+    def cumulative(self) -> Node:
+        x = self.numeric(self.any(least_rank=1))
+        axis, reverse = self.choose(range(x.type.rank)), self.flip()
+        if self.flip():
+            return self.scope.node(self.choose((ops.CumSum, ops.CumMax))(axis, reverse), x)
+        return self.scope.node(ops.Recurrence(axis, reverse), self.like(x.type.shape, x.type.dtype), x)
+
+    def order(self) -> Node:
+        return self.scope.node(ops.Argsort(self.flip()), self.any(least_rank=1))
+
     def numeric(self, x: Node) -> Node:
         """A node that is not bool."""
         return build.cast(x, self.dtype) if x.type.dtype == bool_ else x
@@ -234,7 +244,7 @@ class Grower:
 
     STEPS = (
         *(elementwise,) * 14, broadcast, reshape, transpose, reduction, reduction, contraction, slice, pad, concat,
-        indexing, argument, cast, iota, size, assume,
+        indexing, argument, cumulative, order, cast, iota, size, assume,
     )  # fmt: skip
 
     def grow(self, count: int) -> None:

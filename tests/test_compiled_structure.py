@@ -144,7 +144,25 @@ CONTRACTIONS = (
     product("free_axes", lambda a, b: [(a, 3, b), (3, 2, 4)], dot((1,), (0,))),
 )
 
-ALL = MOVEMENT + REDUCTIONS + INDEXING + CONTRACTIONS
+CUMULATIVE = (
+    *(
+        Case(f"{op.__name__}{axis}{'_reverse' * back}", lambda a, b: [(2, a, b)], applied(op(axis, back)), numeric=True)
+        for op in (ops.CumSum, ops.CumMax) for axis in range(3) for back in (False, True)
+    ),
+    *(
+        Case(f"Recurrence{axis}{'_reverse' * back}", lambda a, b: [(2, a, b)] * 2, applied(ops.Recurrence(axis, back)),
+             numeric=True)
+        for axis in range(3) for back in (False, True)
+    ),
+    Case("cumsum_of_a_view", lambda a, b: [(a, b)],
+         lambda x: build.apply(ops.CumSum(0, True), build.transpose(x + x, (1, 0))), numeric=True),
+    Case("Argsort", lambda a, b: [(a, b)], applied(ops.Argsort())),
+    Case("Argsort_descending", lambda a, b: [(2, a, b)], applied(ops.Argsort(True))),
+    Case("Argsort_of_a_view", lambda a, b: [(a, b)],
+         lambda x: build.apply(ops.Argsort(), build.transpose(x, (1, 0)))),
+)  # fmt: skip
+
+ALL = MOVEMENT + REDUCTIONS + INDEXING + CONTRACTIONS + CUMULATIVE
 
 
 def forms(size: int) -> Iterator[tuple[Size, Size, list[dict[str, int]]]]:

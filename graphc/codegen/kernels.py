@@ -13,6 +13,8 @@ from graphc.codegen.llvm import Builder, Value, lane_count
 from graphc.codegen.loops import emit_loop
 from graphc.codegen.matmul import Operand, emit_matmul
 from graphc.codegen.reduce import emit_reduce
+from graphc.codegen.sort import emit_sort
+from graphc.codegen.sweep import emit_sweep
 from graphc.ops.base import Elementwise
 from graphc.runtime.targets import Target
 from graphc.schedule.kernel import (
@@ -27,8 +29,10 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
+    Sort,
     Stmt,
     Store,
+    Sweep,
 )
 
 
@@ -126,6 +130,8 @@ EMIT: Mapping[type[Stmt], Rule] = {
     Loop: emit_loop,
     Reduce: emit_reduce,
     Contract: emit_contract,
+    Sweep: emit_sweep,
+    Sort: emit_sort,
     Literal: emit_literal,
     Range: emit_range,
     Position: emit_position,

@@ -15,7 +15,7 @@ from graphc import ops
 from graphc.errors import InternalError
 from graphc.ir.dim import Size
 from graphc.ir.node import Array, Constant, Node, Op, Scope
-from graphc.ir.types import FROM_NUMPY, DType, TensorType
+from graphc.ir.types import FROM_NUMPY, DType, TensorType, i64
 
 Number = bool | int | float
 Shape = tuple[Size, ...]
@@ -148,6 +148,18 @@ def reduce_max(x: Node, axes: Axes) -> Node:
 def reduce_min(x: Node, axes: Axes) -> Node:
     """The smallest over axes."""
     return apply(ops.ReduceMin(axes), x) if axes else x
+
+
+def products_of_others(x: Node) -> Node:
+    """For each element of a row (along the last axis) the product of all others."""
+    last = x.type.rank - 1
+    place = iota(x.scope, i64, x.type.shape, last)
+    size = x.scope.node(ops.SizeOf(i64, x.type.shape[last]))
+    none = lift(-0.0, x)
+    first, final = (select(eq(place, at), ones_like(x), none) for at in (0, broadcast(size, x.type.shape, ()) - 1))
+    before = apply(ops.Recurrence(last), ops.cumulative.delayed(x, last), first)
+    after = apply(ops.Recurrence(last, reverse=True), x, final)
+    return before * after
 
 
 def dot_general(

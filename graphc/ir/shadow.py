@@ -312,3 +312,35 @@ def _(op: ops.ScatterAdd, y: Array, xs: Sequence[Shade]) -> Any:
     x, indices, updates = xs
     additions = op.eval(np.zeros(x.value.shape), indices.value, np.ones(updates.value.shape))
     return op.eval(magnitude(x), indices.value, magnitude(updates)) * additions
+
+
+@carry.register(ops.CumSum)
+@carry.register(ops.CumMax)
+@carry.register(ops.Recurrence)
+def _(op: ops.Cumulative, y: Array, xs: Sequence[Shade]) -> Any:
+    if y.dtype.kind != "f":
+        uncertain = sum(x.uncertain.astype(np.int64) for x in xs)
+        return np.where(ops.CumSum(op.axis, op.reverse).eval(np.asarray(uncertain)) > 0, np.inf, 0.0)
+    if isinstance(op, ops.CumMax):
+        (x,) = xs
+        return np.maximum(change(y, op.eval(x.value - x.bound)), change(y, op.eval(x.value + x.bound)))
+    return op.eval(*map(magnitude, xs)) - op.eval(*(np.abs(x.value) for x in xs))
+
+
+@roundoff.register(ops.CumSum)
+@roundoff.register(ops.Recurrence)
+def _(op: ops.Cumulative, y: Array, xs: Sequence[Shade]) -> Any:
+    return op.eval(*map(magnitude, xs)) * (2 * y.shape[op.axis])
+
+
+@carry.register
+def _(op: ops.Argsort, y: Array, xs: Sequence[Shade]) -> Any:
+    (x,) = xs
+    low, high = (np.take_along_axis(x.value + side * x.bound, y, -1) for side in (-1, 1))
+    moves = np.zeros(y.shape, bool)
+    if x.bound.any():
+        before, after = (low, high) if op.descending else (high, low)
+        crossed = before[..., :-1] <= after[..., 1:] if op.descending else before[..., :-1] >= after[..., 1:]
+        unsure = np.take_along_axis(x.uncertain, y, -1)
+        moves[...] = np.any(crossed & (unsure[..., :-1] | unsure[..., 1:]), -1, keepdims=True)
+    return np.where(moves, np.inf, 0.0)

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from graphc.ir.node import Op
-from graphc.ops import contraction, elementwise, indexing, logic, movement, random, reduction, transcendental
+from graphc.ops import (
+    contraction,
+    cumulative,
+    elementwise,
+    indexing,
+    logic,
+    movement,
+    random,
+    reduction,
+    sorting,
+    transcendental,
+)
 from graphc.ops.base import (
     ArgReduction,
     Contraction,
@@ -15,6 +26,7 @@ from graphc.ops.base import (
     Reduction,
 )
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.cumulative import CumMax, CumSum, Cumulative, Recurrence
 from graphc.ops.elementwise import (
     Abs,
     Add,
@@ -40,6 +52,7 @@ from graphc.ops.movement import Assume, Broadcast, Concat, Pad, Reshape, Slice, 
 from graphc.ops.random import Threefry
 from graphc.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReduceProd, ReduceSum
 from graphc.ops.size import SizeOf
+from graphc.ops.sorting import Argsort
 from graphc.ops.transcendental import Atan2, Cos, Erf, Exp, Expm1, Log, Log1p, Rsqrt, Sigmoid, Sin, Sqrt, Tanh
 
 #: Every primitive, kind by kind.
@@ -50,17 +63,19 @@ ALL: tuple[type[Op], ...] = (
     *random.ALL,
     *movement.ALL,
     *reduction.ALL,
+    *cumulative.ALL,
+    *sorting.ALL,
     *contraction.ALL,
     *indexing.ALL,
     SizeOf,
 )
 
 __all__ = [
-    "ALL",
-    "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Assume", "Atan2", "Broadcast", "Cast", "Ceil", "Concat",
-    "Contraction", "Cos", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor",
-    "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement",
-    "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum",
-    "Reduction", "Rem", "Reshape", "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign",
-    "SignBit", "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "Xor",
+    "ALL", "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2", "Broadcast", "Cast",
+    "Ceil", "Concat", "Contraction", "Cos", "CumMax", "CumSum", "Cumulative", "Div", "DotGeneral", "Elementwise",
+    "Emitter", "Eq", "Erf", "Exp", "Expm1", "Floor", "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Le",
+    "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow",
+    "Recurrence", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape", "Round",
+    "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "SignBit", "Sin", "SizeOf", "Slice", "Sqrt",
+    "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "Xor",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from graphc.ir import build
 from graphc.ir.node import Array, Node, Op
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, i64
-from graphc.ops.base import NUMERIC, expect_arity, expect_axes, expect_same, limits
+from graphc.ops.base import NUMERIC, all_batched, expect_arity, expect_axes, expect_same, limits
 from graphc.ops.elementwise import Add, Max, Mul
 
 T = TypeVar("T")
@@ -38,6 +39,9 @@ class Cumulative(Op):
     def step(self, apply: Callable[..., T], carry: T, *xs: T) -> tuple[T, T]:
         """One step, written with elementwise ops that `apply` applies: the result's element, what is carried on."""
         raise NotImplementedError
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.apply(replace(self, axis=self.axis + 1), *all_batched(batched, xs))
 
     def eval(self, *operands: Array) -> Array:
         moved = [np.moveaxis(x, self.axis, 0) for x in operands]
@@ -97,13 +101,12 @@ class CumMax(Cumulative):
         return (build.transpose(shares, back),)
 
     def places(self, x: Node, y: Node) -> Node:
-        """Where along the axis each y is found, i64: steps are counted from where the sweep starts."""
+        """Where along the axis each y was found, i64: the latest place on the way of the sweep."""
+        place = build.iota(x.scope, i64, x.type.shape, self.axis)
+        later = -place if self.reverse else place
         hit = build.or_(build.eq(x, y), build.ne(x, x))
-        step = build.iota(x.scope, i64, x.type.shape, self.axis)
-        if self.reverse:
-            step = build.size_like(step, x.type.shape[self.axis]) - 1 - step
-        found = build.apply(self, build.select(hit, step, build.zeros_like(step)))
-        return build.size_like(step, x.type.shape[self.axis]) - 1 - found if self.reverse else found
+        found = build.apply(self, build.select(hit, later, build.lift(limits(i64)[0], later)))
+        return -found if self.reverse else found
 
 
 class Recurrence(Cumulative):

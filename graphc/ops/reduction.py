@@ -32,8 +32,8 @@ class ReduceSum(Reduction):
 class ReduceProd(Reduction):
     """y = Π x over `axes`, in x's dtype; integers wrap.
 
-    ∂y/∂x_i is the product of the others: y / x_i, where one element is 0 the product of the rest at that element, where
-    more are 0 nothing. (Second derivatives between two elements are right where no element is 0.)
+    ∂y/∂x_i is the product of the elements before i times that of those after it: no division, so zeros do no harm, in
+    derivatives of any order.
     """
 
     def identity(self, dtype: DType) -> float | int:
@@ -47,17 +47,13 @@ class ReduceProd(Reduction):
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         (x,) = xs
-        zero = build.eq(x, 0.0)
-        none, one = build.zeros_like(x), build.ones_like(x)
-        factors = build.select(zero, one, x)
-        product = build.prod(factors, self.axes)
-        count = build.sum_(build.select(zero, one, none), self.axes)
-        first = build.select(build.eq(count, 0.0), product, build.zeros_like(product))
-        at_zero = build.select(build.eq(count, 1.0), product, build.zeros_like(product))
-        others = build.select(
-            zero, build.spread(ct * at_zero, x, self.axes), build.spread(ct * first, x, self.axes) / factors
-        )
-        return (others,)
+        kept = [i for i in range(x.type.rank) if i not in self.axes]
+        order = (*kept, *self.axes)
+        moved = build.transpose(x, order)
+        rows = moved.type.shape[: len(kept)]
+        others = build.products_of_others(build.reshape(moved, (*rows, math.prod(moved.type.shape[len(kept) :]))))
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return (build.spread(ct, x, self.axes) * build.transpose(build.reshape(others, moved.type.shape), back),)
 
 
 class ReduceMax(Reduction):

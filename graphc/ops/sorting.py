@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from graphc.ir.node import Array, Op
+from graphc.ir import build
+from graphc.ir.node import Array, Node, Op
 from graphc.ir.types import TensorType, i64
 from graphc.ops.base import ANY, expect_arity, expect_axes, expect_dtype
 
@@ -24,6 +25,9 @@ class Argsort(Op):
         expect_dtype(self, x, ANY)
         expect_axes(self, x, (x.rank - 1,))
         return x.with_dtype(i64)
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.apply(self, *xs)
 
     def eval(self, *operands: Array) -> Array:
         (x,) = operands

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.cumulative import Cumulative
 from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
 from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
 from graphc.ops.movement import Assume, Broadcast, Concat, Pad, Reshape, Slice, Transpose
 from graphc.ops.size import SizeOf
+from graphc.ops.sorting import Argsort
 
 
 class Role(Enum):
@@ -25,7 +27,7 @@ class Role(Enum):
     ALIAS = "alias"  # the operand's buffer under another shape
     REDUCE = "reduce"
     CONTRACT = "contract"
-    ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add
+    ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add, cumulative, argsort
 
 
 ROLES: dict[type[Op], Role] = {
@@ -45,6 +47,8 @@ ROLES: dict[type[Op], Role] = {
     Concat: Role.ASSEMBLE,
     Pad: Role.ASSEMBLE,
     ScatterAdd: Role.ASSEMBLE,
+    Cumulative: Role.ASSEMBLE,
+    Argsort: Role.ASSEMBLE,
 }
 
 
@@ -56,7 +60,13 @@ def role(node: Node) -> Role:
 
 
 #: Operands (by position) that must lie in memory as they are, because they are read out of order.
-IN_MEMORY: dict[type[Op], tuple[int, ...]] = {Gather: (0,), DotGeneral: (0, 1), Reshape: (0,), Assume: (0,)}
+IN_MEMORY: dict[type[Op], tuple[int, ...]] = {
+    Gather: (0,),
+    DotGeneral: (0, 1),
+    Reshape: (0,),
+    Assume: (0,),
+    Argsort: (0,),
+}
 
 
 #: Elementwise ops of an instruction or two.

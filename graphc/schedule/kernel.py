@@ -4,6 +4,8 @@
     stmt    ::= Loop(axis, kind, stmt*)              serial: one by one; lanes: a vector at a time; block: all at once
               | Reduce(axes, lanes, folds, stmt*)    folds values over its axes; results hold after it
               | Contract(m, n, k, lhs, rhs, stmt*)   a matmul; its statements run on each vector of the result
+              | Sweep(axis, carries, stmt*)          one by one, each round with what the one before it carried
+              | Sort(source, target, size)           the order of a row
               | Literal | Position | Range | Load | Compute | Store
 
 A value is named by a number. It is one scalar where it does not depend on a lanes or block axis, else one element a
@@ -216,7 +218,45 @@ class Contract:
     body: tuple[Stmt, ...]
 
 
-Stmt: TypeAlias = Loop | Reduce | Contract | Literal | Range | Position | Load | Compute | Store
+@dataclass(frozen=True)
+class Carry:
+    """A value that a `Sweep` carries round: `start` (its bytes) in the first round, then `next` of the one before."""
+
+    result: int
+    dtype: DType
+    start: bytes
+    next: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Run the body for each index of the axis, in order; the results of carries are known in it."""
+
+    axis: Axis
+    carries: tuple[Carry, ...]
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Neighbouring elements of a buffer, from an offset on."""
+
+    buffer: Buffer
+    offset: Index
+
+
+@dataclass(frozen=True)
+class Sort:
+    """target = the places (i64) of the source's elements in order; equals in order of place, NaNs as the largest."""
+
+    source: Row
+    target: Row
+    size: Size
+    descending: bool
+    scratch: Buffer
+
+
+Stmt: TypeAlias = Loop | Reduce | Contract | Sweep | Sort | Literal | Range | Position | Load | Compute | Store
 
 
 @dataclass(frozen=True)
@@ -245,13 +285,15 @@ class Kernel:
                     found[access.buffer] = None
                 case Contract(lhs=lhs, rhs=rhs, scratch=scratch):
                     found |= dict.fromkeys([lhs.buffer, rhs.buffer, *([scratch] if scratch else [])])
+                case Sort(source=source, target=target, scratch=scratch):
+                    found |= dict.fromkeys([source.buffer, target.buffer, scratch])
         return tuple(found)
 
     def sizes(self) -> Iterator[Size]:
         """The sizes its code computes with: extents, strides, offsets."""
         for statement in self.statements():
             match statement:
-                case Loop(axis=axis):
+                case Loop(axis=axis) | Sweep(axis=axis):
                     yield axis.extent
                 case Reduce(axes=axes):
                     yield from (a.extent for a in axes)
@@ -259,6 +301,8 @@ class Kernel:
                     yield from (m.extent, n.extent, k)
                     for matrix in (lhs, rhs):
                         yield from (matrix.rows, matrix.columns, *matrix.offset.sizes())
+                case Sort(source=source, target=target, size=size):
+                    yield from (size, *source.offset.sizes(), *target.offset.sizes())
                 case Position(size=size):
                     yield size
                 case Range(index=index):
@@ -274,11 +318,18 @@ class Kernel:
 
     def scratch(self) -> tuple[Buffer, ...]:
         """Memory it needs only while it runs."""
-        return tuple(s.scratch for s in self.statements() if isinstance(s, Contract) and s.scratch is not None)
+        return tuple(s.scratch for s in self.statements() if isinstance(s, Contract | Sort) and s.scratch is not None)
 
     def writes(self) -> tuple[Buffer, ...]:
         """The buffers it stores to (scratch apart)."""
-        return tuple(dict.fromkeys(s.access.buffer for s in self.statements() if isinstance(s, Store)))
+        found: dict[Buffer, None] = {}
+        for statement in self.statements():
+            match statement:
+                case Store(access=access):
+                    found[access.buffer] = None
+                case Sort(target=target):
+                    found[target.buffer] = None
+        return tuple(found)
 
 
 def walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
@@ -302,6 +353,13 @@ def rename(statement: Stmt, names: Mapping[Buffer, Buffer]) -> Stmt:
                 rhs=replace(rhs, buffer=names.get(rhs.buffer, rhs.buffer)),
                 scratch=names.get(scratch, scratch) if scratch else None,
             )
-    if isinstance(statement, Loop | Reduce | Contract):
+        case Sort(source=source, target=target, scratch=scratch):
+            return replace(
+                statement,
+                source=replace(source, buffer=names.get(source.buffer, source.buffer)),
+                target=replace(target, buffer=names.get(target.buffer, target.buffer)),
+                scratch=names.get(scratch, scratch),
+            )
+    if isinstance(statement, Loop | Reduce | Contract | Sweep):
         return replace(statement, body=tuple(rename(s, names) for s in statement.body))
     return statement

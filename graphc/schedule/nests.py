@@ -11,15 +11,18 @@ from graphc.ir.node import Node, Op
 from graphc.ir.types import TensorType, u8
 from graphc.ops.base import ArgReduction
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.cumulative import CumMax, CumSum, Recurrence
 from graphc.ops.elementwise import Add, Div
 from graphc.ops.indexing import ScatterAdd
 from graphc.ops.movement import Broadcast, Concat, Pad
+from graphc.ops.sorting import Argsort
 from graphc.ops.transcendental import Erf, Exp, Log, Sigmoid, Sqrt, Tanh
 from graphc.passes.fuse import Group, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
 from graphc.schedule.kernel import Access, Axis, Buffer, Compute, Contract, Fold, Index, Kernel, Matrix, Stmt, Store
 from graphc.schedule.lower import Lowering, at, axes_of
+from graphc.schedule.sweeps import assemble_cumulative, assemble_order
 from graphc.schedule.tiles import TilePlan, plan_matmul
 
 Buffers = Mapping[Node, tuple[Buffer, ...]]
@@ -350,6 +353,10 @@ ASSEMBLIES: dict[type[Op], Callable[[Lowering, Node, Buffer], None]] = {
     Concat: assemble_concat,
     Pad: assemble_pad,
     ScatterAdd: assemble_scatter,
+    CumSum: assemble_cumulative,
+    CumMax: assemble_cumulative,
+    Recurrence: assemble_cumulative,
+    Argsort: assemble_order,
 }
 
 ANCHORS: dict[Role, Callable[[Group, Buffers, Target], tuple[Stmt, ...]]] = {

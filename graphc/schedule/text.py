@@ -38,6 +38,7 @@ from graphc.schedule.kernel import (
     Access,
     Axis,
     Buffer,
+    Carry,
     Compute,
     Contract,
     Fold,
@@ -50,8 +51,11 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
+    Row,
+    Sort,
     Stmt,
     Store,
+    Sweep,
 )
 from graphc.schedule.memory import Lifetime, Placement, lifetimes
 from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep
@@ -226,6 +230,11 @@ class Printer:
                 yield from self.indented(body, (axis,))
             case Reduce(axes=axes, folds=folds, body=body):
                 yield from self.indented(body, axes, folds)
+            case Sweep(axis=axis, carries=carries, body=body):
+                yield from self.indented(body, (axis,))
+                yield from map(carried, carries)
+            case Sort(scratch=scratch):
+                yield f"  scratch {self.names.of[scratch]}"
             case Contract(m=m, n=n, body=body):
                 yield f"  tiles {tiling(statement.plan)}"
                 if statement.scratch is not None:
@@ -240,6 +249,11 @@ class Printer:
             case Reduce(axes=axes, lanes=lanes):
                 over = " ".join(map(extent, axes)) + WALK["lanes"] * lanes if axes else "lanes" * lanes
                 return f"reduce {over}".rstrip() + ":"
+            case Sweep(axis=axis):
+                return f"sweep {extent(axis)}:"
+            case Sort(source=source, target=target, size=size, descending=descending):
+                way = "descending order" if descending else "order"
+                return f"{self.row(target)} = {way} of {self.row(source)}, {size} elements"
             case Contract(result=result, dtype=dtype, m=m, n=n, k=k, lhs=lhs, rhs=rhs):
                 operands = f"{self.matrix(lhs)}, {self.matrix(rhs)}"
                 return f"%{result} = matmul {operands} : {dtype}, for {extent(m)} {extent(n)}, k = {k}:"
@@ -274,12 +288,21 @@ class Printer:
         meant = next((a for a in reversed(self.open) if a.name == term.name), None)
         return word(term.name) if meant == term else f"<{extent(term)}>"
 
+    def row(self, row: Row) -> str:
+        """A row of a buffer."""
+        return f"{self.names.of[row.buffer]} at {self.index(row.offset)}"
+
     def matrix(self, operand: Matrix) -> str:
         """A matmul's operand as it lies in memory."""
         at = "" if operand.offset == Index() else f" at {self.index(operand.offset)}"
         shape = f":[{operand.rows}, {operand.columns}]"
         seen = "" if (operand.rows, operand.columns) == operand.buffer.type.shape else shape
         return f"{self.names.of[operand.buffer]}{seen}{at}{' transposed' if operand.transposed else ''}"
+
+
+def carried(carry: Carry) -> str:
+    """A value that is carried round: what it is at first, and from then on."""
+    return f"  %{carry.result} = carry %{carry.next} from {literal(carry.start, carry.dtype)} : {carry.dtype}"
 
 
 def extent(axis: Axis) -> str:

@@ -26,9 +26,12 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
+    Sort,
     Stmt,
     Store,
+    Sweep,
 )
+from graphc.schedule.sweeps import sort_scratch
 from graphc.schedule.text import Names, Printer, word
 
 #: What a kernel may never write.
@@ -134,6 +137,34 @@ class KernelVerifier:
                 raise self.fault(statement, f"%{fold.result} should be {expected}, not {fold.dtype}")
             apart = self.lanes is not None and not statement.lanes
             self.define(statement, fold.result, fold.dtype, varying=apart)
+
+    def sweep(self, statement: Sweep) -> None:
+        """Each carry has what it is at first, and its like from the round before."""
+        with self.scope(statement, (statement.axis,), None):
+            for carry in statement.carries:
+                if len(carry.start) != carry.dtype.itemsize:
+                    raise self.fault(statement, f"%{carry.result} starts with {len(carry.start)} bytes")
+                self.define(statement, carry.result, carry.dtype, varying=self.lanes is not None)
+            self.body(statement.body)
+            for carry in statement.carries:
+                if self.value(statement, carry.next) != carry.dtype:
+                    raise self.fault(statement, f"%{carry.result} is {carry.dtype}, %{carry.next} is not")
+
+    def sort(self, statement: Sort) -> None:
+        """Rows that are there, the target i64 and writable, and scratch of its own."""
+        if self.lanes is not None:
+            raise self.fault(statement, "lanes are open already")
+        source, target, scratch = statement.source.buffer, statement.target.buffer, statement.scratch
+        if target.place in READ_ONLY or target.type.dtype != i64 or source in self.stored:
+            raise self.fault(statement, f"can't write {target.name} from {source.name}")
+        for row in (statement.source, statement.target):
+            self.index(statement, row.offset, None)
+            nothing = any(axis.extent == 0 for axis in self.axes)
+            if too_large(statement.size, row.buffer.type.size) and not nothing:
+                raise self.fault(statement, f"{row.buffer.name} has {row.buffer.type.size} elements only")
+        needed = sort_scratch(source.type.dtype, statement.size)
+        if scratch.place != "arena" or scratch.type.dtype != u8 or too_large(needed, scratch.type.size):
+            raise self.fault(statement, f"{scratch.name} is no scratch of {needed} bytes")
 
     def contract(self, statement: Contract) -> None:
         """Operands of the right shapes that the kernel leaves alone, and the scratch that the plan needs."""
@@ -309,6 +340,8 @@ CHECKS: dict[type[Stmt], Callable[[KernelVerifier, Any], None]] = {
     Loop: KernelVerifier.loop,
     Reduce: KernelVerifier.reduce,
     Contract: KernelVerifier.contract,
+    Sweep: KernelVerifier.sweep,
+    Sort: KernelVerifier.sort,
     Literal: KernelVerifier.literal,
     Range: KernelVerifier.range,
     Position: KernelVerifier.position,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graphc.errors import InternalError
 from graphc.ir.dim import align_up, symbols_of
-from graphc.schedule.kernel import Buffer, Contract, Kernel, Load, Store
+from graphc.schedule.kernel import Buffer, Contract, Kernel, Load, Sort, Store
 from graphc.schedule.memory import ALIGN, lifetimes
 from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep, every_step, touched
 from graphc.schedule.text import word
@@ -108,6 +108,9 @@ class Order:
                 case Contract(lhs=lhs, rhs=rhs):
                     self.read(kernel, lhs.buffer)
                     self.read(kernel, rhs.buffer)
+                case Sort(source=source, target=target):
+                    self.read(kernel, source.buffer)
+                    self.write(kernel, target.buffer)
                 case Store(access=access):
                     self.write(kernel, access.buffer)
 
