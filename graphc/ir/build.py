@@ -159,7 +159,7 @@ def products_of_others(x: Node) -> Node:
     first, final = (select(eq(place, at), ones_like(x), none) for at in (0, broadcast(size, x.type.shape, ()) - 1))
     before = apply(ops.Recurrence(last), ops.cumulative.delayed(x, last), first)
     after = apply(ops.Recurrence(last, reverse=True), x, final)
-    return before * after
+    return binary(ops.Mul(), before, after)
 
 
 def dot_general(
