@@ -35,12 +35,23 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     )
     from graphc.frontend import random as random
     from graphc.frontend.api import *
+    from graphc.frontend.derivatives import (
+        hessian as hessian,
+        hvp as hvp,
+        jacfwd as jacfwd,
+        jacobian as jacobian,
+        jacrev as jacrev,
+        jvp as jvp,
+        linearize as linearize,
+        vjp as vjp,
+    )
     from graphc.frontend.interpret import interpret as interpret
     from graphc.frontend.jit import jit as jit
     from graphc.frontend.program import Entry as Entry, Program as Program
     from graphc.frontend.tensor import Tensor as Tensor
     from graphc.frontend.transforms import grad as grad, gradients as gradients, value_and_grad as value_and_grad
     from graphc.frontend.variable import Initial as Initial, Variable as Variable
+    from graphc.frontend.vectorising import vmap as vmap
     from graphc.gradcheck import check_grads as check_grads
     from graphc.ir.dim import symbol
     from graphc.ir.types import (
@@ -75,6 +86,10 @@ _NAMES = {
     "graphc.frontend.jit": ("jit",),
     "graphc.frontend.interpret": ("interpret",),
     "graphc.frontend.transforms": ("grad", "gradients", "value_and_grad"),
+    "graphc.frontend.derivatives": (
+        "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp",
+    ),
+    "graphc.frontend.vectorising": ("vmap",),
     "graphc.gradcheck": ("check_grads",),
     "graphc.runtime.load": ("load",),
     "graphc.frontend.api": (

@@ -47,6 +47,35 @@ def backward(cotangents: Mapping[Node, Node], targets: Sequence[Node]) -> list[N
     return [totals[target] if target in totals else build.zeros_like(target) for target in targets]
 
 
+def forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node]:
+    """The tangents of outputs from those of inputs, J·v, from the derivative rules of the reverse sweep alone.
+
+    The inputs' cotangents are linear in the outputs', u: uᵀJ. So the derivative of ⟨uᵀJ, v⟩ with respect to u is J·v,
+    and u itself drops out (Townsend, "A new trick for calculating Jacobian vector products", 2017).
+    Raises `GradientError` where an input or output is not a float, or u stays: a rule was not linear in its cotangent.
+    """
+    unique = list(dict.fromkeys(outputs))
+    dummies = [node.scope.placeholder(node.type) for node in unique]
+    cotangents = backward(dict(zip(unique, dummies, strict=True)), list(tangents))
+    found = backward(summed(cotangents, list(tangents.values())), dummies)
+    left = set(dummies).intersection(reachable(found))
+    if left:
+        raise GradientError(
+            "no forward derivative: a derivative rule on the way is not linear in the cotangent",
+            help="a gr.custom_vjp whose backward function clips its cotangent, say, has reverse derivatives only",
+        )
+    given = dict(zip(unique, found, strict=True))
+    return [given[node] for node in outputs]
+
+
+def summed(outputs: Sequence[Node], cotangents: Sequence[Node]) -> dict[Node, Node]:
+    """The cotangent of each output; of one that is given twice, their sum."""
+    totals: dict[Node, Node] = {}
+    for output, ct in zip(outputs, cotangents, strict=True):
+        totals[output] = totals[output] + ct if output in totals else ct
+    return totals
+
+
 def dependents(nodes: Sequence[Node], targets: Sequence[Node]) -> frozenset[Node]:
     """The targets, and the nodes whose value varies differentiably with one; `nodes` has operands before users."""
     active = set(targets)

@@ -1,7 +1,7 @@
 """Random numbers from a counter: Threefry-2x32 of a key, a place and an element, so that equal keys give equal numbers.
 
 In an entry `key=None` means the state's counter ("graphc/random", seeded by `init`, one further each call) and this
-call's place among the entry's random calls; numbers are the same on every CPU and in C.
+call's place among the entry's random calls, in `gr.vmap` the index too; numbers are the same on every CPU and in C.
 """
 
 from __future__ import annotations
@@ -167,7 +167,10 @@ def chosen(key: Key | None) -> Key:
         )
     count = Tensor(recording.read(recording.counter))
     recording.random_sites += 1
-    return Key(cast(count, u32), cast(count >> 32, u32), recording.random_sites)
+    key = Key(cast(count, u32), cast(count >> 32, u32), recording.random_sites)
+    for index in recording.indices:
+        key = fold_in(key, Tensor(index))
+    return key
 
 
 def advance(recording: Recording) -> None:

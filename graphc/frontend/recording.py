@@ -55,9 +55,9 @@ class Recording:
         self.calls: list[object] = []  # the layers that are being called, the innermost last
         self.training: bool | None = None
         self.random_sites = 0
+        self.indices: list[Node] = []  # of the vmaps that operations are inside of: scalars, the innermost last
         self.known: Values | None = None
         self._symbols: dict[str, Dim] = {}
-        self._placeholders = 0
 
     @contextmanager
     def running(self) -> Iterator[Recording]:
@@ -121,10 +121,14 @@ class Recording:
         self.scope.site = user_site()
         return self.scope.typed(op, type_)
 
-    def placeholder(self, type_: TensorType) -> Node:
-        """A leaf unlike any other, which `substitute` replaces before the trace ends."""
-        self._placeholders += 1
-        return self.leaf(Input(f"#{self._placeholders}"), type_)
+    def resemble(self, new: Node, old: Node) -> None:
+        """A node that a transform made of another is what that one was known to be."""
+        if new is old:
+            return
+        if old in self.paths:
+            self.paths.setdefault(new, self.paths[old])
+        if old in self.undecided:
+            self.undecided.setdefault(new, self.undecided[old])
 
     def read(self, variable: Variable) -> Node:
         """The newest value of a Variable; the state's where it was not assigned yet."""

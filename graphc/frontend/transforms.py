@@ -11,7 +11,8 @@ from graphc.errors import ArgumentError, GradientError, Operand
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import Recording, current, describe
 from graphc.frontend.signature import expect_function, name_of
-from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.standins import StandIns
+from graphc.frontend.structure import flatten
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.ir.graph import reachable
@@ -121,61 +122,24 @@ def value_and_grad(
 def differentiated(
     function: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, args: Sequence[Any], options: Any
 ) -> tuple[Any, Any]:
-    """Value and gradient, in the trace in progress.
+    """Value and gradient, in the trace in progress."""
+    stand_ins = StandIns()
+    arguments = list(args)
+    for i in positions(function, argnums, args):
+        arguments[i] = stand_ins.of(args[i])
+    result = function(*arguments, **options)
+    loss = result[0] if has_aux else result
+    chosen = arguments[argnums] if isinstance(argnums, int) else tuple(arguments[i] for i in argnums)
+    found = gradients(loss, chosen)
+    stand_ins.state()
+    return stand_ins.tree(result), stand_ins.tree(found)
 
-    The arguments are stood for by leaves of their own, so that another use of the same value stays a constant.
-    """
-    recording = current()
+
+def positions(function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
+    """The arguments to differentiate by, as places from 0. Raises `ArgumentError` where one is not there."""
     chosen = [argnums] if isinstance(argnums, int) else list(argnums)
     if not all(-len(args) <= i < len(args) for i in chosen):
         raise ArgumentError(
             f"{name_of(function)}: argnums {argnums}, but {len(args)} arguments are given by position", site=user_site()
         )
-    actual: dict[Node, Node] = {}
-
-    def stand_in(leaf: Any) -> Tensor:
-        tensor = as_tensor(leaf)
-        placeholder = recording.placeholder(tensor.type)
-        actual[placeholder] = tensor.node
-        return Tensor(placeholder)
-
-    arguments = list(args)
-    for i in chosen:
-        arguments[i] = map_leaves(stand_in, args[i])
-    result = function(*arguments, **options)
-    loss = result[0] if has_aux else result
-    found = gradients(loss, arguments[chosen[0]] if isinstance(argnums, int) else tuple(arguments[i] for i in chosen))
-    substitute = Substitution(recording, actual)
-    substitute.state()
-    return substitute.tree(result), substitute.tree(found)
-
-
-class Substitution:
-    """Replaces leaves that stood for arguments by the arguments."""
-
-    def __init__(self, recording: Recording, actual: Mapping[Node, Node]):
-        self.recording = recording
-        self.new = dict(actual)
-
-    def node(self, root: Node) -> Node:
-        """A node over the arguments."""
-        scope = self.recording.scope
-        for node in reachable([root]):
-            if node not in self.new:
-                operands = tuple(self.new[i] for i in node.inputs)
-                with scope.at(scope.site_of(node)):
-                    made = node if operands == node.inputs else scope.typed(node.op, node.type, *operands)
-                self.new[node] = made
-                if node in self.recording.paths:
-                    self.recording.paths.setdefault(made, self.recording.paths[node])
-        return self.new[root]
-
-    def tree(self, value: Any) -> Any:
-        """A nested value over the arguments."""
-        return map_leaves(lambda leaf: Tensor(self.node(as_tensor(leaf).node)), value)
-
-    def state(self) -> None:
-        """What the function assigned, over the arguments."""
-        for variable, values in self.recording.history.items():
-            values[:] = [self.node(value) for value in values]
-            self.recording.values[variable] = values[-1]
+    return [i % len(args) for i in chosen]

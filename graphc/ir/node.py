@@ -123,6 +123,10 @@ class Scope:
                 sites.append(site)
         return found
 
+    def placeholder(self, type_: TensorType) -> Node:
+        """A leaf unlike any other, to be replaced before the trace ends."""
+        return self.typed(Input(f"#{len(self._table)}"), type_)
+
     @contextmanager
     def at(self, site: Site | None) -> Iterator[None]:
         """Nodes made inside belong to this line of the user's."""
