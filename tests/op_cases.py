@@ -44,6 +44,8 @@ CASES: tuple[Case, ...] = (
     Case(ops.Assume((2, 6)), ((3, 4),)),
     Case(ops.Transpose((2, 0, 1)), ((2, 3, 4),)),
     Case(ops.Transpose(()), ((),)),
+    Case(ops.Flip((3, 4), (1,)), ((3, 4),)),
+    Case(ops.Flip((2, 0, 3), (0, 2)), ((2, 0, 3),)),
     Case(ops.Slice((1, 0), (5, 2), (2, 1)), ((6, 3),)),
     Case(ops.Slice((0,), (5,), (3,)), ((7,),)),
     Case(ops.Slice((2,), (2,), (1,)), ((4,),)),

@@ -164,6 +164,10 @@ class Grower:
         x = self.any(least_rank=1)
         return build.transpose(x, self.shuffled(x.type.rank))
 
+    def reverse(self) -> Node:
+        x = self.any()
+        return build.flip(x, self.subset(range(x.type.rank), 2))
+
     def slice(self) -> Node:
         x = self.any(least_rank=1)
         bounds: list[tuple[Size, Size, int]] = []
@@ -244,7 +248,7 @@ class Grower:
 
     STEPS = (
         *(elementwise,) * 14, broadcast, reshape, transpose, reduction, reduction, contraction, slice, pad, concat,
-        indexing, argument, cumulative, order, cast, iota, size, assume,
+        indexing, argument, cumulative, order, cast, iota, size, assume, reverse,
     )  # fmt: skip
 
     def grow(self, count: int) -> None:

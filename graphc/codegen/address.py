@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from graphc.codegen.llvm import Builder, Value
-from graphc.ir.dim import Atom, Dim, Size, Symbol
+from graphc.ir.dim import Atom, Dim, Size, Symbol, lower_bound
 from graphc.schedule.kernel import Axis, Buffer, Index
 
 #: The memory form of each dtype: bool is a byte.
@@ -47,7 +47,20 @@ class Sizes:
             return self.symbols[factor.name]
         x, y = (self(a) for a in factor.arguments)
         b = self.builder
+        least = lower_bound(factor.arguments[0])
+        if factor.function in ("floordiv", "mod") and (least is None or least < 0):
+            return floored(b, factor.function, x, y)
         return {"floordiv": b.udiv, "mod": b.urem, "min": b.minimum, "max": b.maximum}[factor.function](x, y)
+
+
+def floored(b: Builder, function: str, x: Value, y: Value) -> Value:
+    """⌊x / y⌋ or x mod y of an index that may be negative, y > 0."""
+    rest = b.binary("srem", x, y)
+    negative = b.icmp("slt", rest, b.i64(0))
+    if function == "mod":
+        return b.select(negative, b.add(rest, y), rest)
+    quotient = b.binary("sdiv", x, y)
+    return b.select(negative, b.sub(quotient, b.i64(1)), quotient)
 
 
 class Addresses:

@@ -20,7 +20,7 @@ from graphc.frontend.promotion import (
 from graphc.frontend.recording import describe, roles
 from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.ir.types import DType, bool_, f32, i32
+from graphc.ir.types import bool_, f32, i32
 from graphc.sites import user_site
 
 
@@ -378,7 +378,7 @@ def bitwise_right_shift(x1: TensorLike, x2: TensorLike) -> Tensor:
     return arithmetic(ops.Shr(), x1, x2)
 
 
-# Selection, casts, gradients
+# Selection, gradients
 
 
 def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Tensor:
@@ -399,16 +399,6 @@ def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | 
             help="compare it, for example condition != 0",
         )
     return apply(ops.Select(), *broadcast("where", test, *promoted(x1, x2)))
-
-
-def astype(x: TensorLike, dtype: DType, *, copy: bool = True) -> Tensor:
-    """The elements as another dtype: floats to integers truncate and saturate, NaN gives 0.
-
-    Tensors never change, so that `copy` says nothing.
-    """
-    if not isinstance(dtype, DType):
-        raise DTypeError(f"{dtype!r} is not a dtype", site=user_site(), help="use gr.f32, gr.f64, gr.i32, gr.bool, …")
-    return cast(as_tensor(x), dtype)
 
 
 def stop_gradient(x: TensorLike) -> Tensor:

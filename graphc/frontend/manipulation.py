@@ -13,8 +13,6 @@ from graphc.frontend.reductions import normal_axes
 from graphc.frontend.size import is_size, to_size
 from graphc.frontend.tensor import Axis, Shape, Tensor, TensorLike
 from graphc.ir.dim import Size, exact_quotient, known_le, parse
-from graphc.ir.types import i64
-from graphc.ops.size import SizeOf
 from graphc.sites import user_site
 
 
@@ -26,8 +24,10 @@ def normal_shape(shape: Shape) -> tuple[Size, ...]:
     return tuple(recording.normal(s) for s in sizes)
 
 
-def reshape(x: TensorLike, shape: Shape) -> Tensor:
+def reshape(x: TensorLike, shape: Shape, *, copy: bool | None = None) -> Tensor:
     """The elements in another shape; one size may be −1, which is solved, symbolically too.
+
+    Tensors never change, so that `copy` says nothing.
 
     Where symbolic sizes leave open whether the shape fits, as `(N, 8)` to `(N//2, 16)` does, the entry checks it when
     it runs. Raises `ShapeError` where it never fits, or −1 can't be solved.
@@ -69,7 +69,7 @@ def unreshapable(x: Tensor, shape: Sequence[Size], why: str) -> ShapeError:
 def permute_dims(x: TensorLike, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis i of the result is axis `axes[i]`."""
     tensor = as_tensor(x)
-    order = tuple(operator.index(a) % tensor.ndim if tensor.ndim else operator.index(a) for a in axes)
+    order = tuple(a + tensor.ndim if a < 0 else a for a in map(operator.index, axes))
     if sorted(order) != list(range(tensor.ndim)):
         raise ShapeError(
             f"permute_dims: {tuple(axes)} is not an order of {tensor.ndim} axes",
@@ -91,26 +91,50 @@ def matrix_transpose(x: TensorLike) -> Tensor:
     return permute_dims(tensor, (*range(tensor.ndim - 2), -1, -2))
 
 
-def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
-    """One axis moved to another place, the others in order."""
+def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes moved to other places, the others in order."""
     tensor = as_tensor(x)
-    (start,) = normal_axes(tensor, source)
-    (end,) = normal_axes(tensor, destination)
-    order = [i for i in range(tensor.ndim) if i != start]
-    order.insert(end, start)
+    starts, ends = ordered_axes(tensor, source), ordered_axes(tensor, destination)
+    if len(starts) != len(ends):
+        raise ShapeError(
+            f"moveaxis: {source} and {destination} are not as many",
+            operands=[describe("x", tensor.node)],
+            site=user_site(),
+        )
+    places = dict(zip(ends, starts, strict=True))
+    rest = (i for i in range(tensor.ndim) if i not in starts)
+    return permute_dims(tensor, [places[i] if i in places else next(rest) for i in range(tensor.ndim)])
+
+
+def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
+    """Two axes exchanged."""
+    tensor = as_tensor(x)
+    (a,), (b,) = ordered_axes(tensor, axis1), ordered_axes(tensor, axis2)
+    order = list(range(tensor.ndim))
+    order[a], order[b] = b, a
     return permute_dims(tensor, order)
 
 
-def expand_dims(x: TensorLike, axis: int = 0) -> Tensor:
-    """A new axis of size 1 at a place of the result."""
+def ordered_axes(x: Tensor, axes: int | Sequence[int]) -> list[int]:
+    """Axes as numbers from 0, in the order given. Raises as `normal_axes` does."""
+    normal_axes(x, axes)
+    given = axes if isinstance(axes, Sequence) else [axes]
+    return [a + x.ndim if a < 0 else a for a in map(operator.index, given)]
+
+
+def expand_dims(x: TensorLike, axis: int | Sequence[int] = 0) -> Tensor:
+    """New axes of size 1 at places of the result."""
     tensor = as_tensor(x)
-    place = operator.index(axis) + (tensor.ndim + 1 if axis < 0 else 0)
-    if not 0 <= place <= tensor.ndim:
+    given = list(axis) if isinstance(axis, Sequence) else [axis]
+    rank = tensor.ndim + len(given)
+    places = [operator.index(a) + (rank if a < 0 else 0) for a in given]
+    if len(set(places)) != len(places) or not set(places) <= set(range(rank)):
         raise ShapeError(
             f"expand_dims: axis {axis} does not fit", operands=[describe("x", tensor.node)], site=user_site()
         )
-    shape = tensor.type.shape
-    return apply(ops.Reshape((*shape[:place], 1, *shape[place:])), tensor)
+    old = iter(tensor.type.shape)
+    shape = tuple(1 if i in places else next(old) for i in range(rank))
+    return tensor if shape == tensor.type.shape else apply(ops.Reshape(shape), tensor)
 
 
 def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
@@ -174,11 +198,7 @@ def broadcast_arrays(*arrays: TensorLike) -> list[Tensor]:
 
 
 def flip(x: TensorLike, axis: Axis = None) -> Tensor:
-    """The elements in reverse order along axes."""
+    """The elements in reverse order along axes, all of them by default."""
     tensor = as_tensor(x)
-    for a in normal_axes(tensor, axis):
-        size = tensor.type.shape[a]
-        forward = apply(ops.Iota(i64, (size,), 0))
-        last = apply(SizeOf(i64, size)) if not isinstance(size, int) else as_tensor(size, i64)
-        tensor = apply(ops.Gather(a), tensor, last - 1 - forward)
-    return tensor
+    axes = tuple(a for a in normal_axes(tensor, axis) if tensor.type.shape[a] != 1)
+    return apply(ops.Flip(tensor.type.shape, axes), tensor) if axes else tensor

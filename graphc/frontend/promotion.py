@@ -52,13 +52,14 @@ def is_weak(value: object) -> bool:
     return isinstance(value, (bool, int, float, np.generic, SymbolicSize))
 
 
-def common_dtype(values: Sequence[Tensor | TensorLike]) -> DType:
-    """The dtype that values are promoted to. Raises `DTypeError` for complex scalars."""
+def common_dtype(values: Sequence[Tensor | TensorLike | DType]) -> DType:
+    """The dtype that tensors (or dtypes) and scalars are promoted to. Raises `DTypeError` for complex scalars."""
     strong: DType | None = None
     kind = "bool"
     for value in values:
-        if isinstance(value, Tensor):
-            strong = value.dtype if strong is None else promote(strong, value.dtype)
+        if isinstance(value, (Tensor, DType)):
+            dtype = value if isinstance(value, DType) else value.dtype
+            strong = dtype if strong is None else promote(strong, dtype)
         else:
             kind = max(kind, weak_kind(value), key=RANK.__getitem__)
     if strong is None:

@@ -179,15 +179,21 @@ class Tensor:
     def __lshift__(self, other: TensorLike) -> Tensor:
         return api.bitwise_left_shift(self, other)
 
+    def __rlshift__(self, other: TensorLike) -> Tensor:
+        return api.bitwise_left_shift(other, self)
+
     def __rshift__(self, other: TensorLike) -> Tensor:
         return api.bitwise_right_shift(self, other)
+
+    def __rrshift__(self, other: TensorLike) -> Tensor:
+        return api.bitwise_right_shift(other, self)
 
     # Methods, as NumPy's arrays have them.
 
     def __getitem__(self, key: Any) -> Tensor:
         return api.getitem(self, key)
 
-    def astype(self, dtype: DType) -> Tensor:
+    def astype(self, dtype: DType, copy: bool = True) -> Tensor:
         """The elements cast to another type (float to integer saturates)."""
         return api.astype(self, dtype)
 
@@ -200,6 +206,44 @@ class Tensor:
         if not axes:
             return self.T
         return api.permute_dims(self, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes)
+
+    def flatten(self) -> Tensor:
+        """The elements in one axis, in row-major order."""
+        return api.ravel(self)
+
+    ravel = flatten
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """Without axes of size 1: the given ones, or all."""
+        return api.squeeze(self, axis)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes exchanged."""
+        return api.swapaxes(self, axis1, axis2)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """Each element (each slice along an axis) some number of times in a row."""
+        return api.repeat(self, repeats, axis=axis)
+
+    def take(self, indices: TensorLike, axis: int | None = None) -> Tensor:
+        """The slices along an axis that integer indices name."""
+        return api.take(self, indices, axis=axis)
+
+    def clip(self, min: TensorLike | None = None, max: TensorLike | None = None) -> Tensor:
+        """The elements between bounds."""
+        return api.clip(self, min, max)
+
+    def round(self) -> Tensor:
+        """The nearest whole numbers, halves to the even one."""
+        return api.round(self)
+
+    def dot(self, other: TensorLike) -> Tensor:
+        """The matrix product."""
+        return api.matmul(self, other)
+
+    def copy(self) -> Tensor:
+        """The tensor itself: tensors never change."""
+        return self
 
     def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """The sum over axes (all of them by default)."""

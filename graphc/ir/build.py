@@ -99,6 +99,11 @@ def transpose(x: Node, permutation: Sequence[int]) -> Node:
     return x if order == tuple(range(x.type.rank)) else apply(ops.Transpose(order), x)
 
 
+def flip(x: Node, axes: Axes) -> Node:
+    """x in reverse order along axes."""
+    return apply(ops.Flip(x.type.shape, axes), x) if axes else x
+
+
 def slice_(x: Node, starts: Shape, stops: Shape, steps: Shape | None = None) -> Node:
     """A box of x, every `steps`-th element (each one by default)."""
     steps = steps if steps is not None else (1,) * len(starts)

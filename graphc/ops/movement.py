@@ -136,6 +136,33 @@ def inverse(permutation: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(range(len(permutation)), key=permutation.__getitem__))
 
 
+class Flip(Movement):
+    """The elements in reverse order along `axes`; `shape` is the operand's."""
+
+    shape: tuple[Size, ...]
+    axes: tuple[int, ...]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        expect_arity(self, operands, 1)
+        (x,) = operands
+        expect_axes(self, x, self.axes)
+        if x.shape != self.shape:
+            raise ShapeError(f"flip: {x} is not of shape {x.with_shape(self.shape)}")
+        return x
+
+    def eval(self, *operands: Array) -> Array:
+        return np.flip(operands[0], self.axes)
+
+    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+        return (build.flip(ct, self.axes),)
+
+    def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
+        return build.flip(xs[0], tuple(a + 1 for a in self.axes))
+
+    def pull(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(i * -1 + (self.shape[a] - 1) if a in self.axes else i for a, i in enumerate(index))
+
+
 class Slice(Movement):
     """Every `steps[i]`-th element of axis i from `starts[i]` up to, not including, `stops[i]`.
 
@@ -265,4 +292,4 @@ class Concat(Movement):
         return build.concat(all_batched(batched, xs), self.axis + 1)
 
 
-ALL = (Broadcast, Reshape, Assume, Transpose, Slice, Pad, Concat)
+ALL = (Broadcast, Reshape, Assume, Transpose, Flip, Slice, Pad, Concat)

@@ -13,7 +13,7 @@ from graphc.ops.cumulative import Cumulative
 from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
 from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
-from graphc.ops.movement import Assume, Broadcast, Concat, Pad, Reshape, Slice, Transpose
+from graphc.ops.movement import Assume, Broadcast, Concat, Flip, Pad, Reshape, Slice, Transpose
 from graphc.ops.size import SizeOf
 from graphc.ops.sorting import Argsort
 
@@ -35,6 +35,7 @@ ROLES: dict[type[Op], Role] = {
     Elementwise: Role.MAP,
     Broadcast: Role.VIEW,
     Transpose: Role.VIEW,
+    Flip: Role.VIEW,
     Slice: Role.VIEW,
     Iota: Role.VIEW,
     SizeOf: Role.VIEW,
