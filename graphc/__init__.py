@@ -57,7 +57,9 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     from graphc.ir.types import (
         DType as DType,
         TensorType as TensorType,
+        bf16 as bf16,
         bool_,
+        f16 as f16,
         f32 as f32,
         f64 as f64,
         i32 as i32,
@@ -74,7 +76,7 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
 #: Public names by the module that defines them.
 _NAMES = {
-    "graphc.ir.types": ("DType", "TensorType", "f32", "f64", "i32", "i64", "u8"),
+    "graphc.ir.types": ("DType", "TensorType", "bf16", "f16", "f32", "f64", "i32", "i64", "u8"),
     "graphc.errors": (
         "ArgumentError", "BuildError", "DTypeError", "GradientError", "GradientMismatch", "GraphcError",
         "IndexRangeError", "InternalError", "ShapeError", "StateError", "TargetError", "TraceError",

@@ -11,7 +11,8 @@ from graphc.schedule.kernel import Axis, Buffer, Index
 
 #: The memory form of each dtype: bool is a byte.
 MEMORY = {
-    "f32": "float", "f64": "double", "i32": "i32", "i64": "i64", "u8": "i8", "u32": "i32", "u64": "i64", "bool": "i8",
+    "f32": "float", "f64": "double", "f16": "i16", "bf16": "i16",
+    "i32": "i32", "i64": "i64", "u8": "i8", "u32": "i32", "u64": "i64", "bool": "i8",
 }  # fmt: skip
 
 Term = tuple[Axis | int, Size]

@@ -45,7 +45,8 @@ def emit_kernel(
 
 def emit_literal(k: Emission, statement: Literal) -> None:
     """A scalar constant."""
-    number = np.frombuffer(statement.data, statement.dtype.numpy)[0].item()
+    held = np.dtype(np.uint16) if statement.dtype.is_narrow else statement.dtype.numpy
+    number = np.frombuffer(statement.data, held)[0].item()
     value = k.b.constant(ELEMENTS[statement.dtype.name], number)
     k.values[statement.result] = Lane(statement.dtype.name, (value,), True)
 

@@ -7,7 +7,7 @@ number of lanes.
 
 from __future__ import annotations
 
-from graphc.codegen import vecmath_atan, vecmath_exp, vecmath_log, vecmath_pow, vecmath_random, vecmath_trig
+from graphc.codegen import halves, vecmath_atan, vecmath_exp, vecmath_log, vecmath_pow, vecmath_random, vecmath_trig
 from graphc.codegen.arithmetic import (
     integer_divide,
     integer_power,
@@ -23,7 +23,8 @@ from graphc.runtime.targets import Target
 
 #: LLVM's element type of each dtype, as held in registers.
 ELEMENTS = {
-    "f32": "float", "f64": "double", "i32": "i32", "i64": "i64", "u8": "i8", "u32": "i32", "u64": "i64", "bool": "i1",
+    "f32": "float", "f64": "double", "f16": "i16", "bf16": "i16",
+    "i32": "i32", "i64": "i64", "u8": "i8", "u32": "i32", "u64": "i64", "bool": "i1",
 }  # fmt: skip
 
 
@@ -38,8 +39,8 @@ class Lanes:
 
     @property
     def floating(self) -> bool:
-        """Whether the lanes hold floats."""
-        return self.dtype[0] == "f"
+        """Whether the lanes hold floats to compute with; 16-bit ones are only moved and converted."""
+        return self.dtype in ("f32", "f64")
 
     @property
     def signed(self) -> bool:
@@ -262,10 +263,15 @@ class Lanes:
     # -- conversion -------------------------------------------------------------------------------------------------
 
     def cast(self, x: Value, to_dtype: str) -> Value:
-        """x as another dtype: floats saturate to integers, integers wrap, anything but zero is true."""
+        """x as another dtype: to integers floats saturate and others wrap; to bool is ≠ 0; to 16-bit floats rounds."""
         to = self.of(to_dtype)
         if to_dtype == self.dtype:
             return x
+        if self.dtype in halves.NARROW:
+            return self.of("f32").cast(halves.widen(self, x), to_dtype)
+        if to_dtype in halves.NARROW:
+            single = halves.to_odd(self, x) if self.dtype == "f64" else self.cast(x, "f32")
+            return halves.narrow(self.of("f32"), single, to_dtype)
         if to_dtype == "bool":
             return self.ne(x, self.constant(0))
         if self.floating and to.floating:

@@ -57,6 +57,6 @@ def type_of(array: Array) -> TensorType:
         raise ArgumentError(
             f"an argument of {array.dtype}",
             site=user_site(),
-            help="cast it with .astype to float32, float64, int32, int64, uint8 or bool",
+            help="cast it with .astype to float16, float32, float64, int32, int64, uint8 or bool",
         )
     return TensorType(dtype, tuple(array.shape))

@@ -1,4 +1,4 @@
-"""A graph of single precision in double precision, for given sizes: what gradient checks run on."""
+"""A graph of single or half precision in double precision, for given sizes: what gradient checks run on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Leaf, Node, Op, Scope
-from graphc.ir.types import TensorType, f32, f64
+from graphc.ir.types import TensorType, f64
 
 
 def widened(graph: Graph, symbols: Mapping[str, int]) -> Graph:
-    """The graph with f64 wherever it has f32 (inputs, state, constants, casts and all between), symbols replaced."""
+    """The graph with f64 for every float (inputs, state, constants, casts and all between), symbols replaced."""
     scope = Scope()
     new: dict[Node, Node] = {}
     for node in graph.nodes():
@@ -27,17 +27,17 @@ def widened(graph: Graph, symbols: Mapping[str, int]) -> Graph:
 
 def widened_leaf(leaf: Node) -> Op:
     """A leaf's op: constants hold wide numbers."""
-    if isinstance(leaf.op, Constant) and leaf.type.dtype == f32:
+    if isinstance(leaf.op, Constant) and leaf.type.dtype.is_float:
         return Constant(leaf.op.array(leaf.type).astype(f64.numpy).tobytes())
     return leaf.op
 
 
 def widened_type(type_: TensorType) -> TensorType:
-    """The type with f64 for f32."""
-    return type_.with_dtype(f64) if type_.dtype == f32 else type_
+    """The type with f64 for any float."""
+    return type_.with_dtype(f64) if type_.dtype.is_float else type_
 
 
 def widened_op(op: Op) -> Op:
-    """The op with f64 for f32 among its attributes."""
-    changed: dict[str, Any] = {f.name: f64 for f in fields(op) if getattr(op, f.name) == f32}
+    """The op with f64 for any float among its attributes."""
+    changed: dict[str, Any] = {f.name: f64 for f in fields(op) if getattr(getattr(op, f.name), "is_float", False)}
     return replace(op, **changed) if changed else op

@@ -75,15 +75,20 @@ def weak_kind(value: object) -> str:
         return "bool"
     if isinstance(value, (int, np.integer, SymbolicSize)):
         return "int"
-    if isinstance(value, (float, np.floating)):
+    if isinstance(value, (float, np.floating)) or (isinstance(value, np.generic) and value.dtype in FROM_NUMPY):
         return "float"
     raise DTypeError(f"{value!r} has no dtype that graphc knows", site=user_site(), help="use real numbers or booleans")
 
 
 def promote(a: DType, b: DType) -> DType:
-    """The dtype of two arrays together: floats win over integers, wider over narrower, bool over none."""
+    """The dtype of two arrays together: floats win over integers, wider over narrower, bool over none.
+
+    f16 and bf16, of which neither holds the other, meet in f32.
+    """
     if a == b:
         return a
+    if a.is_narrow and b.is_narrow:
+        return f32
     low, high = sorted((a, b), key=lambda t: (RANK[t.kind], t.itemsize))
     if low.kind != "uint" or high.kind != "int" or low.itemsize < high.itemsize:
         return high
@@ -129,7 +134,7 @@ def constant(recording: Recording, array: Array) -> Node:
         raise DTypeError(
             f"arrays of {array.dtype} can't be used in a graph",
             site=user_site(),
-            help="cast it with .astype to float32, float64, int32, int64, uint8 or bool",
+            help="cast it with .astype to float16, float32, float64, int32, int64, uint8 or bool",
         )
     data = np.ascontiguousarray(array, dtype.numpy).tobytes()
     return recording.leaf(Constant(data), TensorType(dtype, tuple(array.shape)))
@@ -164,7 +169,7 @@ def rectangular(value: object) -> Array:
         array = np.asarray(value)
     except ValueError:
         array = np.empty(0, object)
-    if array.dtype.kind not in "fiubc":
+    if array.dtype.kind not in "fiubc" and array.dtype not in FROM_NUMPY:
         raise DTypeError(f"{type(value).__name__} is not a rectangular array of numbers", site=user_site())
     return array
 

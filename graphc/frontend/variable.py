@@ -164,6 +164,8 @@ def initial_array(value: Any) -> Array:
     dtype_ = FROM_NUMPY.get(array.dtype.newbyteorder("="))
     if dtype_ is None:
         raise DTypeError(
-            f"a Variable of {array.dtype}", site=user_site(), help="use float32, float64, int32, int64, uint8 or bool"
+            f"a Variable of {array.dtype}",
+            site=user_site(),
+            help="use float16, float32, float64, int32, int64, uint8 or bool",
         )
     return array.astype(dtype_.numpy, copy=True)

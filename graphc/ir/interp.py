@@ -10,6 +10,7 @@ import numpy as np
 from graphc.errors import InternalError
 from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import Graph, reachable
+from graphc.ir.narrow import meaning
 from graphc.ir.node import Array, Constant, Node, Read
 from graphc.ir.shadow import shadow
 
@@ -57,7 +58,7 @@ def evaluate_node(node: Node, operands: Sequence[Array], symbols: Mapping[str, i
     if isinstance(node.op, Constant):
         return node.op.array(node.type)
     op = node.op.bind(symbols) if symbols else node.op
-    value = np.asarray(op.eval(*operands))
+    value = meaning(op, operands, node.type.dtype)
     expected = node.type.bind(symbols)
     if value.dtype != expected.dtype.numpy or value.shape != expected.shape:
         raise InternalError(f"{node} evaluates to {value.dtype}{list(value.shape)}, not {expected}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from graphc.errors import Site
 from graphc.ir.dim import Dim, evaluate
-from graphc.ir.types import TensorType
+from graphc.ir.types import TensorType, f32
 from graphc.records import Record
 
 Array = NDArray[Any]
@@ -45,6 +45,9 @@ class Op(Record):
     #: Whether any float operand has a derivative at all (False for comparisons, floor, …: gradient zero).
     differentiable: ClassVar[bool] = True
 
+    #: Whether it takes 16-bit floats as they are: it moves, chooses or converts. Others compute in f32, and round.
+    narrow: ClassVar[bool] = False
+
     @classmethod
     def mnemonic(cls) -> str:
         """The op's name in printed IR: `DotGeneral` -> `dot_general`."""
@@ -55,6 +58,11 @@ class Op(Record):
         """The op with symbolic attributes replaced by numbers."""
         changed = {f.name: bind_attribute(getattr(self, f.name), values) for f in fields(self)}
         return type(self)(**changed) if changed else self
+
+    def widened(self) -> Self:
+        """The op with f32 for 16-bit floats among its attributes."""
+        changed = {f.name: f32 for f in fields(self) if getattr(getattr(self, f.name), "is_narrow", False)}
+        return replace(self, **changed) if changed else self
 
 
 def bind_attribute(attribute: Any, values: Mapping[str, int]) -> Any:

@@ -20,7 +20,7 @@ from graphc import ops
 from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import Graph
 from graphc.ir.node import Array, Constant, Input, Node, Op, Read
-from graphc.ir.types import f32, f64
+from graphc.ir.types import FROM_NUMPY, bf16, f16, f32, f64
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Format:
 FORMATS = {
     f32: Format(2.0**-24, 2.0**-149, (2 - 2.0**-23) * 2.0**127),
     f64: Format(2.0**-52, 2.0**-1074, sys.float_info.max),
+    f16: Format(2.0**-11, 2.0**-24, 65504.0),
+    bf16: Format(2.0**-8, 2.0**-133, (2 - 2.0**-7) * 2.0**127),
 }
 
 
@@ -73,7 +75,7 @@ def shadow(graph: Graph, inputs: Sequence[Array], state: Mapping[str, Array]) ->
 
 def exact(array: Array) -> Shade:
     """A value without error."""
-    return Shade(array.astype(np.float64) if array.dtype.kind == "f" else array, np.zeros(array.shape))
+    return Shade(array.astype(np.float64) if FROM_NUMPY[array.dtype].is_float else array, np.zeros(array.shape))
 
 
 def shade(node: Node, op: Op, xs: Sequence[Shade]) -> Shade:
@@ -86,7 +88,10 @@ def shade(node: Node, op: Op, xs: Sequence[Shade]) -> Shade:
     if not result.is_float:
         return Shade(value, np.where(carried <= 0, 0.0, np.inf))
     limits = FORMATS[result]
-    rounding = roundoff(op, value, xs) * limits.unit
+    if result.is_narrow and not isinstance(op, ops.Cast):
+        rounding = roundoff(op, value, xs) * FORMATS[f32].unit + (0.0 if op.narrow else np.abs(value) * limits.unit)
+    else:
+        rounding = roundoff(op, value, xs) * limits.unit
     bound = carried + rounding + np.where(rounding > 0, limits.tiny, 0.0)
     # Beyond the range of the dtype (or at its edge, on either side) nothing is known; infinities and NaNs agree.
     overflow = np.isfinite(value) & (np.abs(value) + bound > limits.largest)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
+from graphc.bfloat16 import AnyDType, NumpyTypes
 from graphc.ir.dim import Dim, Size, evaluate, parse
 
 
@@ -24,13 +23,18 @@ class DType:
         return dtype_named, (self.name,)
 
     @property
-    def numpy(self) -> np.dtype[np.generic]:
-        """The NumPy dtype that holds it."""
+    def numpy(self) -> AnyDType:
+        """The NumPy dtype that holds it; bfloat16's needs ml_dtypes."""
         return NUMPY[self.name]
 
     @property
     def is_float(self) -> bool:
         return self.kind == "float"
+
+    @property
+    def is_narrow(self) -> bool:
+        """A float of 16 bits: what is stored so is computed in f32, and rounded."""
+        return self.is_float and self.itemsize == 2
 
     @property
     def is_integer(self) -> bool:
@@ -50,6 +54,8 @@ class DType:
 
 f32 = DType("f32", "float", 4)
 f64 = DType("f64", "float", 8)
+f16 = DType("f16", "float", 2)
+bf16 = DType("bf16", "float", 2)
 i32 = DType("i32", "int", 4)
 i64 = DType("i64", "int", 8)
 u8 = DType("u8", "uint", 1)
@@ -57,7 +63,7 @@ u32 = DType("u32", "uint", 4)
 u64 = DType("u64", "uint", 8)
 bool_ = DType("bool", "bool", 1)
 
-DTYPES = {t.name: t for t in (f32, f64, i32, i64, u8, u32, u64, bool_)}
+DTYPES = {t.name: t for t in (f32, f64, f16, bf16, i32, i64, u8, u32, u64, bool_)}
 
 
 def dtype_named(name: str) -> DType:
@@ -65,14 +71,36 @@ def dtype_named(name: str) -> DType:
     return DTYPES[name]
 
 
-NUMPY: dict[str, np.dtype[np.generic]] = {
-    name: np.dtype(full)
-    for name, full in {
-        "f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64",
-        "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool",
-    }.items()
+NAMES = {
+    "f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16", "i32": "int32", "i64": "int64",
+    "u8": "uint8", "u32": "uint32", "u64": "uint64", "bool": "bool",
 }  # fmt: skip
-FROM_NUMPY = {numpy: DTYPES[name] for name, numpy in NUMPY.items()}
+NUMPY = NumpyTypes(NAMES)
+
+
+class FromNumpy(Mapping[AnyDType, DType]):
+    """The element types of NumPy's dtypes, of native byte order."""
+
+    def __init__(self) -> None:
+        self._by_name = {full: DTYPES[name] for name, full in NAMES.items()}
+        self._known = {numpy: DTYPES[name] for name, numpy in NUMPY.items()}
+
+    def __getitem__(self, numpy: AnyDType) -> DType:
+        found = self._known.get(numpy)
+        if found is None:
+            if not numpy.isnative:
+                raise KeyError(numpy)
+            found = self._known[numpy] = self._by_name[numpy.name]
+        return found
+
+    def __iter__(self) -> Iterator[AnyDType]:
+        return (NUMPY[name] for name in NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+FROM_NUMPY = FromNumpy()
 
 
 @dataclass(frozen=True)

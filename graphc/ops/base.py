@@ -205,6 +205,8 @@ class ArgReduction(Op):
 class Movement(Op):
     """Places elements elsewhere, unchanged. Those whose result reads one affine place also define `pull`."""
 
+    narrow: ClassVar[bool] = True
+
     def pull(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         """The operand's index for a result's index; uses only `+` and `*` between index values and sizes."""
         raise NotImplementedError
@@ -258,8 +260,8 @@ def expect_arity(op: Op, operands: Sequence[TensorType], count: int) -> None:
 
 
 def expect_dtype(op: Op, operand: TensorType, dtypes: Sequence[DType]) -> None:
-    """Raise `DTypeError` unless an operand's dtype is one the op is defined on."""
-    if operand.dtype not in dtypes:
+    """Raise `DTypeError` unless an operand's dtype is one the op is defined on; 16-bit floats are computed in f32."""
+    if operand.dtype not in dtypes and not (operand.dtype.is_narrow and f32 in dtypes):
         names = ", ".join(t.name for t in dtypes)
         raise DTypeError(f"{op.mnemonic()}: not defined on {operand.dtype}", help=f"it takes {names}")
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from graphc.errors import DTypeError
 from graphc.ir import build
 from graphc.ir.node import Array, Node
 from graphc.ir.types import TensorType, bool_
@@ -263,10 +264,16 @@ class SignBit(Elementwise):
 
 
 class NextAfter(Elementwise):
-    """The next float from x toward y; y where they are equal, NaN where one is."""
+    """The next float from x toward y; y where they are equal, NaN where one is. Not of 16-bit floats."""
 
     samples: ClassVar = (SMALL, SMALL)
     ulps: ClassVar = 0.0
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        result = super().infer(*operands)
+        if result.dtype.is_narrow:
+            raise DTypeError(f"next_after: not defined on {result.dtype}", help="it takes f32, f64")
+        return result
 
     def eval(self, *operands: Array) -> Array:
         return np.nextafter(*operands)
@@ -281,6 +288,7 @@ class NextAfter(Elementwise):
 class StopGradient(Elementwise):
     """The operand itself, as a constant to differentiation."""
 
+    narrow: ClassVar = True
     dtypes: ClassVar = NUMERIC
     ulps: ClassVar = 0.0
     differentiable: ClassVar = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from graphc.errors import ShapeError
@@ -31,6 +33,8 @@ class Gather(Indexing):
 
     axis: int
     shared: int = 0
+
+    narrow: ClassVar = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         expect_arity(self, operands, 2)

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.errors import DTypeError
 from graphc.ir import build
+from graphc.ir.narrow import narrowed, wide
 from graphc.ir.node import Array, Node
 from graphc.ir.types import DType, TensorType, bool_
 from graphc.ops.base import (
@@ -193,6 +194,7 @@ class Select(Elementwise):
     """z = x where the condition holds, else y: `select(condition bool, x, y)`."""
 
     samples: ClassVar = (Booleans(), SMALL, SMALL)
+    narrow: ClassVar = True
     dtypes: ClassVar = ANY
     ulps: ClassVar = 0.0
 
@@ -218,10 +220,11 @@ class Select(Elementwise):
 
 class Cast(Elementwise):
     """The operand as another dtype: float to integer truncates and saturates (NaN gives 0), integers wrap,
-    to bool is ≠ 0."""
+    to bool is ≠ 0, to 16-bit floats rounds to nearest even."""
 
     dtype: DType
 
+    narrow: ClassVar = True
     dtypes: ClassVar = ANY
     ulps: ClassVar = 0.5
 
@@ -229,14 +232,16 @@ class Cast(Elementwise):
         return super().infer(*operands).with_dtype(self.dtype)
 
     def eval(self, *operands: Array) -> Array:
-        (x,) = operands
+        x = wide(operands[0])
+        if self.dtype.is_narrow:
+            return narrowed(x, self.dtype)
         if x.dtype.kind != "f" or not self.dtype.is_integer:
             return x.astype(self.dtype.numpy)
         low, high = np.array(limits(self.dtype), self.dtype.numpy)
-        wide = x.astype(np.float64)
-        inside = (wide > float(low) - 1.0) & (wide < float(high) + 1.0)
-        truncated = np.where(inside, wide, 0.0).astype(self.dtype.numpy)
-        return np.where(inside | np.isnan(wide), truncated, np.where(wide > 0, high, low))
+        number = x.astype(np.float64)
+        inside = (number > float(low) - 1.0) & (number < float(high) + 1.0)
+        truncated = np.where(inside, number, 0.0).astype(self.dtype.numpy)
+        return np.where(inside | np.isnan(number), truncated, np.where(number > 0, high, low))
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         source = xs[0].type.dtype

@@ -17,6 +17,7 @@ from graphc.passes.contract import orient
 from graphc.passes.matricise import matricise
 from graphc.passes.recompute import recompute
 from graphc.passes.simplify import simplify
+from graphc.passes.widen import widen
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Pass:
 
 
 PIPELINE: tuple[Pass, ...] = (
-    Pass("simplify", simplify),
+    Pass("widen", widen),
+    Pass("simplify", simplify, after=("widen",), reason="its rules are of ops that compute, and those compute in f32"),
     Pass(
         "orient",
         orient,

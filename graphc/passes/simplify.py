@@ -90,6 +90,10 @@ LOGIC = (
 )  # fmt: skip
 
 
+#: Bits of the significands of floats.
+SIGNIFICAND = {"f64": 53, "f32": 24, "f16": 11, "bf16": 8}
+
+
 def is_lossless(source: DType, target: DType) -> bool:
     """Whether every value of one dtype is a value of the other."""
     if source == target or source.kind == "bool":
@@ -97,9 +101,9 @@ def is_lossless(source: DType, target: DType) -> bool:
     if target.kind == "bool" or (source.is_float and not target.is_float):
         return False
     if source.is_float:
-        return target.itemsize >= source.itemsize
+        return target.itemsize > source.itemsize  # neither of two 16-bit formats holds the other
     if target.is_float:
-        return source.itemsize < {4: 3, 8: 5}[target.itemsize]  # 24 and 53 bits of significand
+        return 8 * source.itemsize <= SIGNIFICAND[target.name]
     if source.kind == target.kind:
         return target.itemsize >= source.itemsize
     return source.kind == "uint" and target.itemsize > source.itemsize

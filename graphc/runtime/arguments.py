@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.bfloat16 import NumpyTypes
 from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError
 from graphc.runtime.dims import Dim, evaluate, solve
 from graphc.runtime.signature import DTYPES, Entry, Input, Signature
@@ -18,8 +19,8 @@ Array = NDArray[Any]
 Cast = Literal["same_kind"] | None
 
 #: NumPy's data types by graphc's names.
-NUMPY = {name: np.dtype(numpy) for name, (numpy, _, _) in DTYPES.items()}
-NAMES = {dtype: name for name, dtype in NUMPY.items()}
+NUMPY = NumpyTypes({name: numpy for name, (numpy, _, _) in DTYPES.items()})
+NAMES = {numpy: name for name, (numpy, _, _) in DTYPES.items()}
 
 
 def type_text(dtype: str, shape: Sequence[Dim]) -> str:
@@ -29,8 +30,8 @@ def type_text(dtype: str, shape: Sequence[Dim]) -> str:
 
 def array_text(array: Array) -> str:
     """How an array's type prints."""
-    native = array.dtype.newbyteorder("=")
-    return type_text(NAMES.get(native, str(native)), array.shape)
+    name = array.dtype.name
+    return type_text(NAMES.get(name, name), array.shape)
 
 
 def bind(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -86,7 +87,8 @@ def read_number(value: bool | int | float, dtype: str, rank: int, role: str) -> 
     """A Python number as a rank-0 array of the wanted dtype, where that loses nothing of its kind."""
     kinds = {bool: "b", int: "iuf", float: "f"}
     kind = next(kinds[t] for t in (bool, int, float) if isinstance(value, t))
-    if rank or NUMPY[dtype].kind not in kind:
+    wanted = "f" if dtype == "bf16" else NUMPY[dtype].kind
+    if rank or wanted not in kind:
         expected = f"{dtype}" + (f", rank {rank}" if rank else "")
         message = f"{role}: the Python number {value!r} is not {expected}"
         raise (ShapeError if rank else DTypeError)(message, site=user_site())
@@ -126,7 +128,7 @@ def conform(array: Array, dtype: str, role: str, cast: Cast = None) -> Array:
 def numpy_name(dtype: str) -> str:
     """`np.float32` of `f32`."""
     name = DTYPES[dtype][0]
-    return "np.bool_" if name == "bool" else f"np.{name}"
+    return {"bool": "np.bool_", "bfloat16": "ml_dtypes.bfloat16"}.get(name, f"np.{name}")
 
 
 def read_inputs(entry: Entry, values: Sequence[Any], cast: Cast) -> list[Array]:

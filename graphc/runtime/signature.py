@@ -26,6 +26,8 @@ ALIGN = 64
 DTYPES: dict[str, tuple[str, str, int]] = {
     "f32": ("float32", "float", 4),
     "f64": ("float64", "double", 8),
+    "f16": ("float16", "uint16_t", 2),
+    "bf16": ("bfloat16", "uint16_t", 2),
     "i32": ("int32", "int32_t", 4),
     "i64": ("int64", "int64_t", 8),
     "u8": ("uint8", "uint8_t", 1),
