@@ -34,6 +34,20 @@ class Case:
         ]
 
 
+#: Shapes with window, strides, dilation, low and high: side by side, overlapping, apart, dilated and padded, none.
+WINDOWS: dict[tuple[int, ...], tuple[tuple[int, ...], ...]] = {
+    (2, 4, 5): ((1, 2, 1), (1, 2, 1), (1, 1, 1), (0, 0, 0), (0, 0, 0)),
+    (6, 5, 2): ((3, 2, 1), (2, 1, 1), (1, 1, 1), (1, 0, 0), (1, 1, 0)),
+    (7, 1, 3): ((2, 1, 2), (3, 1, 2), (2, 1, 1), (2, 0, 1), (3, 0, 0)),
+    (1, 3): ((1, 4), (1, 1), (1, 1), (0, 0), (0, 0)),
+}
+
+
+def windows(shape: tuple[int, ...], geometry: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """How many windows there are along each axis."""
+    return tuple(int(n) for n in ops.WindowSum(*geometry).windows(shape))  # type: ignore[arg-type]
+
+
 CASES: tuple[Case, ...] = (
     Case(ops.Broadcast((4, 3, 2), (1,)), ((3,),)),
     Case(ops.Broadcast((4, 3), ()), ((),)),
@@ -89,6 +103,20 @@ CASES: tuple[Case, ...] = (
     Case(ops.Iota(f64, (3, 4), 1), ()),
     Case(ops.Iota(i32, (0, 4), 0), ()),
     Case(ops.SizeOf(f64, 7), ()),
+    *(
+        Case(op(*geometry), (shape,))
+        for op in (ops.WindowSum, ops.WindowMax, ops.WindowArgMax)
+        for shape, geometry in WINDOWS.items()
+    ),
+    *(
+        Case(ops.WindowSpread(*geometry, shape), (windows(shape, geometry),) * count, (1,))
+        for count in (1, 2)
+        for shape, geometry in WINDOWS.items()
+    ),
+    *(
+        Case(ops.WindowSum(*geometry), (shape, windows(shape, geometry)), (1,))
+        for shape, geometry in WINDOWS.items()
+    ),
 )
 
 

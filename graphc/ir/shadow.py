@@ -349,3 +349,32 @@ def _(op: ops.Argsort, y: Array, xs: Sequence[Shade]) -> Any:
         unsure = np.take_along_axis(x.uncertain, y, -1)
         moves[...] = np.any(crossed & (unsure[..., :-1] | unsure[..., 1:]), -1, keepdims=True)
     return np.where(moves, np.inf, 0.0)
+
+
+@carry.register
+def _(op: ops.WindowMax, y: Array, xs: Sequence[Shade]) -> Any:
+    (x,) = xs
+    if y.dtype.kind != "f":
+        return op.eval(x.bound)
+    return np.maximum(change(y, op.eval(x.value - x.bound)), change(y, op.eval(x.value + x.bound)))
+
+
+@carry.register
+def _(op: ops.WindowArgMax, y: Array, xs: Sequence[Shade]) -> Any:
+    return ops.WindowMax(*op.geometry()).eval(xs[0].bound)  # any error in a window may move its largest element
+
+
+@carry.register(ops.WindowSum)
+@carry.register(ops.WindowSpread)
+def _(op: ops.WindowSum | ops.WindowSpread, y: Array, xs: Sequence[Shade]) -> Any:
+    x, *place = xs
+    if any(p.uncertain.any() for p in place):
+        return np.full(y.shape, np.inf)
+    return op.eval(x.bound, *[p.value for p in place])
+
+
+@roundoff.register(ops.WindowSum)
+@roundoff.register(ops.WindowSpread)
+def _(op: ops.WindowSum | ops.WindowSpread, y: Array, xs: Sequence[Shade]) -> Any:
+    x, *place = xs
+    return op.eval(magnitude(x), *[p.value for p in place]) * (0 if place and not op.overlaps else op.taps)

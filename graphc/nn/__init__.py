@@ -24,9 +24,19 @@ from graphc.nn.functional import (
 )
 from graphc.nn.layers import Activation, Dense, Dropout, Flatten, Sequential
 from graphc.nn.module import Module
+from graphc.nn.pooling import (
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    max_pool,
+    min_pool,
+    reduce_window,
+    sum_pool,
+)
 
 __all__ = [
-    "Activation", "Dense", "Dropout", "Flatten", "Module", "Sequential", "elu", "gelu", "hard_sigmoid", "identity",
-    "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "one_hot", "relu", "relu6", "rsqrt", "selu", "sigmoid",
-    "silu", "softmax", "softplus", "softsign", "swish", "tanh",
+    "Activation", "Dense", "Dropout", "Flatten", "Module", "Sequential", "avg_pool", "elu", "gelu", "global_avg_pool",
+    "global_max_pool", "hard_sigmoid", "identity", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp",
+    "max_pool", "min_pool", "one_hot", "reduce_window", "relu", "relu6", "rsqrt", "selu", "sigmoid", "silu",
+    "softmax", "softplus", "softsign", "sum_pool", "swish", "tanh",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from graphc.ops import (
     reduction,
     sorting,
     transcendental,
+    window,
 )
 from graphc.ops.base import (
     ArgReduction,
@@ -54,6 +55,7 @@ from graphc.ops.reduction import ArgMax, ArgMin, ReduceMax, ReduceMin, ReducePro
 from graphc.ops.size import SizeOf
 from graphc.ops.sorting import Argsort
 from graphc.ops.transcendental import Atan2, Cos, Erf, Exp, Expm1, Log, Log1p, Rsqrt, Sigmoid, Sin, Sqrt, Tanh
+from graphc.ops.window import WindowArgMax, Windowed, WindowMax, WindowSpread, WindowSum
 
 #: Every primitive, kind by kind.
 ALL: tuple[type[Op], ...] = (
@@ -67,6 +69,7 @@ ALL: tuple[type[Op], ...] = (
     *sorting.ALL,
     *contraction.ALL,
     *indexing.ALL,
+    *window.ALL,
     SizeOf,
 )
 
@@ -78,5 +81,6 @@ __all__ = [
     "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow",
     "Recurrence", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape", "Round",
     "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "SignBit", "Sin", "SizeOf", "Slice", "Sqrt",
-    "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "Xor",
+    "StopGradient", "Sub", "Tanh", "Threefry", "Transpose",
+    "WindowArgMax", "WindowMax", "WindowSpread", "WindowSum", "Windowed", "Xor",
 ]  # fmt: skip

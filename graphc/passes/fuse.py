@@ -15,6 +15,7 @@ from graphc.ir.dim import Size
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.base import Reduction
+from graphc.ops.window import WindowArgMax, Windowed, WindowMax
 from graphc.passes.roles import CHEAP, IN_MEMORY, Edge, Role, edges, role, through_aliases
 
 #: How many operations a reader may repeat rather than load the result.
@@ -71,7 +72,7 @@ class Fusion:
 
     def is_computed(self, node: Node) -> bool:
         """Whether some kernel must compute the node (views are computed by their users)."""
-        return role(node) in (Role.MAP, Role.REDUCE, Role.CONTRACT, Role.ASSEMBLE) or node in self.stored
+        return role(node) not in (Role.LEAF, Role.VIEW, Role.ALIAS) or node in self.stored
 
     def place(self, node: Node) -> None:
         """Put a node into the best group there is, or a new one."""
@@ -79,6 +80,8 @@ class Fusion:
             self.place_map(node)
         elif is_row_reduction(node):
             self.join(node, self.rows_draft(node))
+        elif (twin := self.same_windows(node)) is not None:
+            self.join(node, twin)
         else:
             self.join(node, self.new_draft(node, anchor=role(node) is not Role.VIEW))
 
@@ -106,6 +109,14 @@ class Fusion:
         draft = Draft(node.serial, None, space, [], has_rows=True)
         self.drafts[draft.serial] = draft
         return draft
+
+    def same_windows(self, node: Node) -> Draft | None:
+        """The group that has the maxima of the windows whose maxima's places the node is."""
+        if not isinstance(node.op, WindowArgMax):
+            return None
+        wanted = WindowMax(*node.op.geometry())
+        anchors = ((d, d.anchor) for d in self.drafts.values() if d.anchor is not None and len(d.nodes) < MOST_NODES)
+        return next((d for d, anchor in anchors if anchor.op == wanted and anchor.inputs == node.inputs), None)
 
     def candidates(self, node: Node) -> list[Draft]:
         """The groups of the node's operands, those made last first."""
@@ -327,11 +338,16 @@ def absorbed_nodes(
         if role(node) is Role.MAP and node not in roots:
             by = readers.get(node, set())
             anchor = next(iter(by)) if len(by) == 1 else None
-            if anchor is not None and room.setdefault(anchor, MOST_NODES):
+            if anchor is not None and room.setdefault(anchor, MOST_NODES) and is_absorbable(node, anchor):
                 absorbed[node], room[anchor] = anchor, room[anchor] - 1
-        takes = role(node) is Role.REDUCE and not is_row_reduction(node)
+        takes = role(node) is Role.WINDOW or (role(node) is Role.REDUCE and not is_row_reduction(node))
         owner = node if takes else absorbed.get(node)
         if role(node) is not Role.VIEW or node in stored:
             for edge in reads[node]:
                 readers.setdefault(edge.source, set()).add(owner if edge.relation != "memory" else None)
     return absorbed
+
+
+def is_absorbable(node: Node, anchor: Node) -> bool:
+    """Whether a reduction may compute what it reads itself: at no great cost where it reads an element repeatedly."""
+    return not isinstance(anchor.op, Windowed) or not anchor.op.overlaps or type(node.op) in CHEAP

@@ -16,6 +16,7 @@ from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
 from graphc.ops.movement import Assume, Broadcast, Concat, Flip, Pad, Reshape, Slice, Transpose
 from graphc.ops.size import SizeOf
 from graphc.ops.sorting import Argsort
+from graphc.ops.window import Windowed
 
 
 class Role(Enum):
@@ -28,6 +29,8 @@ class Role(Enum):
     REDUCE = "reduce"
     CONTRACT = "contract"
     ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add, cumulative, argsort
+    WINDOW = "window"  # each result element from several of each operand, at places that follow from its own
+    ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add
 
 
 ROLES: dict[type[Op], Role] = {
@@ -45,6 +48,7 @@ ROLES: dict[type[Op], Role] = {
     Reduction: Role.REDUCE,
     ArgReduction: Role.REDUCE,
     DotGeneral: Role.CONTRACT,
+    Windowed: Role.WINDOW,
     Concat: Role.ASSEMBLE,
     Pad: Role.ASSEMBLE,
     ScatterAdd: Role.ASSEMBLE,
@@ -89,13 +93,15 @@ class Edge(NamedTuple):
 def edges(node: Node, stored: frozenset[Node]) -> Iterator[Edge]:
     """What the node reads once the views between are seen through; `stored` views are read as they are."""
     in_memory = IN_MEMORY.get(type(node.op), ())
+    same = "pull" if role(node) in (Role.VIEW, Role.WINDOW) else "same"
+    row = "pull" if role(node) is Role.WINDOW else "row"
     for position, operand in enumerate(node.inputs):
         if position in in_memory or role(operand) is Role.ALIAS:
             yield Edge(through_aliases(operand), "memory")
         elif role(operand) is not Role.VIEW or operand in stored:
-            yield Edge(operand, "same" if role(node) is not Role.VIEW else "pull")
+            yield Edge(operand, same)
         elif is_row_broadcast(operand) and role(operand.inputs[0]) not in (Role.VIEW, Role.ALIAS):
-            yield Edge(operand.inputs[0], "row")
+            yield Edge(operand.inputs[0], row)
         else:
             for edge in edges(operand, stored):
                 yield Edge(edge.source, "memory" if edge.relation == "memory" else "pull")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -38,7 +38,7 @@ class Frame:
 
     axes: tuple[Axis, ...]
     body: list[Stmt] = field(default_factory=list)
-    known: dict[Key | tuple[str, ...], int] = field(default_factory=dict)
+    known: dict[Hashable, int] = field(default_factory=dict)
 
 
 class Lowering:
@@ -107,7 +107,7 @@ class Lowering:
         assert found is not None
         return found
 
-    def lookup(self, key: Key) -> int | None:
+    def lookup(self, key: Hashable) -> int | None:
         """The value's number where some open frame knows it."""
         for frame in reversed(self.frames):
             if key in frame.known:

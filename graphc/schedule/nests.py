@@ -24,6 +24,7 @@ from graphc.schedule.kernel import Access, Axis, Buffer, Compute, Contract, Fold
 from graphc.schedule.lower import Lowering, at, axes_of
 from graphc.schedule.sweeps import assemble_cumulative, assemble_order
 from graphc.schedule.tiles import TilePlan, plan_matmul
+from graphc.schedule.windows import lower_windows
 
 Buffers = Mapping[Node, tuple[Buffer, ...]]
 
@@ -362,5 +363,6 @@ ASSEMBLIES: dict[type[Op], Callable[[Lowering, Node, Buffer], None]] = {
 ANCHORS: dict[Role, Callable[[Group, Buffers, Target], tuple[Stmt, ...]]] = {
     Role.REDUCE: lower_reduction,
     Role.CONTRACT: lower_contraction,
+    Role.WINDOW: lower_windows,
     Role.ASSEMBLE: lower_assembly,
 }
