@@ -30,7 +30,6 @@ class Role(Enum):
     CONTRACT = "contract"
     ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add, cumulative, argsort
     WINDOW = "window"  # each result element from several of each operand, at places that follow from its own
-    ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add
 
 
 ROLES: dict[type[Op], Role] = {
