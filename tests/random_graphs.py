@@ -211,6 +211,14 @@ class Grower:
     def order(self) -> Node:
         return self.scope.node(ops.Argsort(self.flip()), self.any(least_rank=1))
 
+    def windows(self) -> Node:
+        x = self.numeric(self.any(least_rank=1))
+        shape = x.type.shape
+        sizes = ((1, 2, 3), (1, 2, 3), (1, 2))
+        window, strides, dilation = (tuple(self.choose(some) for _ in shape) for some in sizes)
+        low, high = (tuple(self.choose((0, 1, 3)) if s and isinstance(s, int) else 0 for s in shape) for _ in range(2))
+        return self.scope.node(self.choose((ops.WindowMax, ops.WindowSum))(window, strides, dilation, low, high), x)
+
     def numeric(self, x: Node) -> Node:
         """A node that is not bool."""
         return build.cast(x, self.dtype) if x.type.dtype == bool_ else x
@@ -248,7 +256,7 @@ class Grower:
 
     STEPS = (
         *(elementwise,) * 14, broadcast, reshape, transpose, reduction, reduction, contraction, slice, pad, concat,
-        indexing, argument, cumulative, order, cast, iota, size, assume, reverse,
+        indexing, argument, cumulative, order, cast, iota, size, assume, reverse, windows,
     )  # fmt: skip
 
     def grow(self, count: int) -> None:

@@ -95,7 +95,7 @@ def slide_axis(op: Windowed, axis: int, count: Size, size: Size) -> list[Part]:
 def split_axis(op: Windowed, axis: int, size: Size, count: Size) -> list[Part]:
     """The elements of an axis by their residue; residues share a loop as far as all of them have equally many."""
     stride = op.strides[axis]
-    if isinstance(size, int) and stride <= MOST_RESIDUES:
+    if isinstance(size, int) and size and stride <= MOST_RESIDUES:
         whole, rest = divmod(size, stride)
         parts = [residues(op, axis, whole, 0, range(stride), count), residues(op, axis, 1, whole, range(rest), count)]
         return [part for part in parts if part.points and part.axis.extent]
