@@ -92,6 +92,14 @@ CASES: tuple[Case, ...] = (
     Case(ops.DotGeneral((), ()), ((3,), (2,))),
     Case(ops.DotGeneral((0, 3), (2, 1), (2,), (0,)), ((2, 4, 3, 5), (3, 5, 2, 6))),
     Case(ops.DotGeneral((2, 0), (0, 1), (), ()), ((2, 4, 3), (3, 2))),
+    Case(ops.Conv((1, 2), (1, 0), (1, 1), (4, 2)), ((2, 4, 5, 2), (3, 2, 2, 3))),
+    Case(ops.Conv((2,), (-1,), (2,), (3,), 2), ((2, 7, 4), (2, 2, 6))),
+    Case(ops.Conv((1,), (0,), (1,), (0,)), ((1, 2, 1), (3, 1, 1))),
+    Case(ops.ConvInput((2, 1), (1, 0), (1, 2), (5, 4)), ((1, 3, 2, 3), (3, 2, 2, 3))),
+    Case(ops.ConvInput((3,), (0,), (2,), (9,), 3), ((2, 3, 3), (2, 1, 3))),
+    Case(ops.ConvKernel((1, 2), (1, 1), (2, 1), (2, 3)), ((2, 4, 5, 2), (2, 4, 3, 3))),
+    Case(ops.ConvKernel((1,), (1,), (1,), (2,), 2), ((0, 4, 4), (0, 4, 2))),
+    Case(ops.Conv((1, 1, 1), (1, 1, 1), (1, 1, 1), (2, 2, 2)), ((1, 2, 2, 2, 1), (3, 3, 3, 1, 2))),
     Case(ops.Gather(0), ((5, 3), (4,)), (1,)),
     Case(ops.Gather(1), ((2, 5, 3), (2, 2)), (1,)),
     Case(ops.Gather(2, 1), ((2, 3, 5, 2), (2, 4)), (1,)),
@@ -137,7 +145,7 @@ EVERY = ELEMENTWISE + CASES
 
 def dtypes(op: Op) -> tuple[DType, ...]:
     """The dtypes to try an op on."""
-    if isinstance(op, ops.Elementwise):
+    if isinstance(op, (ops.Elementwise, ops.Convolution)):
         return op.dtypes
     return ANY if isinstance(op, (ops.Movement, ops.Gather, ops.Argsort)) else NUMERIC
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from graphc.codegen.access import accesses_of, emit_load, emit_store
+from graphc.codegen.convolve import emit_convolve
 from graphc.codegen.emission import Chunks, Emission, Lane, Rule
 from graphc.codegen.lanes import ELEMENTS, Lanes
 from graphc.codegen.llvm import Builder, Value, lane_count
@@ -21,6 +22,7 @@ from graphc.schedule.kernel import (
     Buffer,
     Compute,
     Contract,
+    Convolve,
     Kernel,
     Literal,
     Load,
@@ -133,6 +135,7 @@ EMIT: Mapping[type[Stmt], Rule] = {
     Contract: emit_contract,
     Sweep: emit_sweep,
     Sort: emit_sort,
+    Convolve: emit_convolve,
     Literal: emit_literal,
     Range: emit_range,
     Position: emit_position,
@@ -149,6 +152,6 @@ def vector_width(kernel: Kernel, target: Target) -> int:
         match statement:
             case Load(access=access) | Store(access=access):
                 itemsizes.append(access.buffer.type.dtype.itemsize)
-            case Compute(dtype=dtype) | Contract(dtype=dtype):
+            case Compute(dtype=dtype) | Contract(dtype=dtype) | Convolve(dtype=dtype):
                 itemsizes.append(dtype.itemsize)
     return target.lanes(max(itemsizes))

@@ -141,10 +141,14 @@ def emit_tile(
     masks: Masks,
     unroll: int,
     start: list[Value],
+    lanewise: bool = False,
 ) -> list[Value]:
-    """`count` more steps of k on the accumulators of a tile, row by row: for each, fma over ascending k."""
+    """`count` more steps of k on the accumulators of a tile, row by row: for each, fma over ascending k.
+
+    `lanewise` says that rows have an element for each column too, side by side; such rows lie in one block.
+    """
     if rows.jump is None:
-        return _steps(b, arithmetic, count, rows, columns, masks, unroll, start)[1]
+        return _steps(b, arithmetic, count, rows, columns, masks, unroll, start, lanewise)[1]
     with b.loop(b.i64(0), count, rows.block, [rows.pointer, columns.pointer, *start]) as loop:
         stop = b.minimum(b.i64(rows.block), b.sub(count, loop.index))
         if count.literal is not None and count.literal % rows.block == 0:
@@ -165,14 +169,16 @@ def _steps(
     masks: Masks,
     unroll: int,
     start: list[Value],
+    lanewise: bool = False,
 ) -> tuple[Value, list[Value]]:
     """`count` steps of k from `start`; returns where the columns' pointer then stands, and the sums."""
     element = arithmetic.element
 
     def steps(scalars: Value, vectors: Value, sums: list[Value]) -> list[Value]:
         for _ in range(unroll):
-            sums = _step(b, arithmetic, [b.gep(element, scalars, o) for o in rows.offsets],
-                         [b.gep(element, vectors, o) for o in columns.offsets], masks, sums)  # fmt: skip
+            step = _lanewise_step if lanewise else _step
+            sums = step(b, arithmetic, [b.gep(element, scalars, o) for o in rows.offsets],
+                        [b.gep(element, vectors, o) for o in columns.offsets], masks, sums)  # fmt: skip
             scalars, vectors = b.gep(element, scalars, rows.step), b.gep(element, vectors, columns.step)
         return [scalars, vectors, *sums]
 
@@ -194,4 +200,17 @@ def _step(
     for pointer in scalars:
         scalar = b.splat(b.load(arithmetic.element, pointer), arithmetic.lanes)
         result += [arithmetic.multiply_add(b, scalar, v, sums[len(result) + w]) for w, v in enumerate(loaded)]
+    return result
+
+
+def _lanewise_step(
+    b: Builder, arithmetic: Arithmetic, rows: list[Value], vectors: list[Value], masks: Masks, sums: list[Value]
+) -> list[Value]:
+    """One step of k where rows are vectors too: products lane by lane onto the sums."""
+    loaded = [arithmetic.load(b, p, mask) for p, mask in zip(vectors, masks, strict=True)]
+    result: list[Value] = []
+    for row in rows:
+        for w, (vector, mask) in enumerate(zip(loaded, masks, strict=True)):
+            factor = arithmetic.load(b, b.gep(arithmetic.element, row, b.i64(w * arithmetic.lanes)), mask)
+            result.append(arithmetic.multiply_add(b, factor, vector, sums[len(result)]))
     return result

@@ -299,6 +299,22 @@ def _(op: ops.DotGeneral, y: Array, xs: Sequence[Shade]) -> Any:
 
 
 @carry.register
+def _(op: ops.Convolution, y: Array, xs: Sequence[Shade]) -> Any:
+    a, b = xs
+    if y.dtype.kind != "f":
+        inexact = [x.uncertain.astype(np.float64) for x in xs]
+        return op.eval(inexact[0], np.ones(b.value.shape)) + op.eval(np.ones(a.value.shape), inexact[1])
+    return op.eval(magnitude(a), b.bound) + op.eval(a.bound, np.abs(b.value))
+
+
+@roundoff.register
+def _(op: ops.Convolution, y: Array, xs: Sequence[Shade]) -> Any:
+    a, b = xs
+    terms = op.eval(np.ones(a.value.shape), np.ones(b.value.shape))
+    return op.eval(magnitude(a), magnitude(b)) * terms
+
+
+@carry.register
 def _(op: ops.Gather, y: Array, xs: Sequence[Shade]) -> Any:
     x, indices = xs
     return np.full(y.shape, np.inf) if indices.uncertain.any() else op.eval(x.bound, indices.value)

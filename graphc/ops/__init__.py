@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphc.ir.node import Op
 from graphc.ops import (
     contraction,
+    convolution,
     cumulative,
     elementwise,
     indexing,
@@ -27,6 +28,7 @@ from graphc.ops.base import (
     Reduction,
 )
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.ops.cumulative import CumMax, CumSum, Cumulative, Recurrence
 from graphc.ops.elementwise import (
     Abs,
@@ -68,19 +70,19 @@ ALL: tuple[type[Op], ...] = (
     *cumulative.ALL,
     *sorting.ALL,
     *contraction.ALL,
+    *convolution.ALL,
     *indexing.ALL,
     *window.ALL,
     SizeOf,
 )
 
 __all__ = [
-    "ALL",
-    "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2", "Broadcast", "Cast",
-    "Ceil", "Concat", "Contraction", "Cos", "CumMax", "CumSum", "Cumulative", "Div", "DotGeneral", "Elementwise",
-    "Emitter", "Eq", "Erf", "Exp", "Expm1", "Flip", "Floor", "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota",
-    "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow",
-    "Recurrence", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape", "Round",
-    "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "SignBit", "Sin", "SizeOf", "Slice", "Sqrt",
-    "StopGradient", "Sub", "Tanh", "Threefry", "Transpose",
-    "WindowArgMax", "WindowMax", "WindowSpread", "WindowSum", "Windowed", "Xor",
+    "ALL", "Abs", "Add", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2", "Broadcast", "Cast",
+    "Ceil", "Concat", "Contraction", "Conv", "ConvInput", "ConvKernel", "Convolution", "Cos", "CumMax", "CumSum",
+    "Cumulative", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Flip", "Floor", "Gather",
+    "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne",
+    "Neg", "NextAfter", "Not", "Or", "Pad", "Pow", "Recurrence", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum",
+    "Reduction", "Rem", "Reshape", "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid", "Sign", "SignBit",
+    "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "WindowArgMax",
+    "WindowMax", "WindowSpread", "WindowSum", "Windowed", "Xor",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.ops.cumulative import Cumulative
 from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
@@ -28,6 +29,7 @@ class Role(Enum):
     ALIAS = "alias"  # the operand's buffer under another shape
     REDUCE = "reduce"
     CONTRACT = "contract"
+    CONVOLVE = "convolve"
     ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add, cumulative, argsort
     WINDOW = "window"  # each result element from several of each operand, at places that follow from its own
 
@@ -48,6 +50,7 @@ ROLES: dict[type[Op], Role] = {
     ArgReduction: Role.REDUCE,
     DotGeneral: Role.CONTRACT,
     Windowed: Role.WINDOW,
+    Convolution: Role.CONVOLVE,
     Concat: Role.ASSEMBLE,
     Pad: Role.ASSEMBLE,
     ScatterAdd: Role.ASSEMBLE,
@@ -67,6 +70,9 @@ def role(node: Node) -> Role:
 IN_MEMORY: dict[type[Op], tuple[int, ...]] = {
     Gather: (0,),
     DotGeneral: (0, 1),
+    Conv: (0, 1),
+    ConvInput: (0, 1),
+    ConvKernel: (0, 1),
     Reshape: (0,),
     Assume: (0,),
     Argsort: (0,),

@@ -6,6 +6,7 @@
               | Contract(m, n, k, lhs, rhs, stmt*)   a matmul; its statements run on each vector of the result
               | Sweep(axis, carries, stmt*)          one by one, each round with what the one before it carried
               | Sort(source, target, size)           the order of a row
+              | Convolve(rows, columns, over, …)     sums of products to memory, where guards hold
               | Literal | Position | Range | Load | Compute | Store
 
 A value is named by a number. It is one scalar where it does not depend on a lanes or block axis, else one element a
@@ -244,6 +245,10 @@ class Row:
     buffer: Buffer
     offset: Index
 
+    def renamed(self, names: Mapping[Buffer, Buffer]) -> Row:
+        """The same place in another buffer."""
+        return replace(self, buffer=names.get(self.buffer, self.buffer))
+
 
 @dataclass(frozen=True)
 class Sort:
@@ -256,7 +261,44 @@ class Sort:
     scratch: Buffer
 
 
-Stmt: TypeAlias = Loop | Reduce | Contract | Sweep | Sort | Literal | Range | Position | Load | Compute | Store
+@dataclass(frozen=True)
+class Guard:
+    """What holds where 0 ≤ index < size."""
+
+    index: Index
+    size: Size
+
+
+@dataclass(frozen=True)
+class Convolve:
+    """into[rows, columns] = Σ lhs·rhs over the axes `over` (outermost first), of the terms for which all guards hold.
+
+    With `accumulate` the sums start from what is there. The sums and rhs are contiguous along the columns, lhs is
+    too or does not depend on them. A guard may speak of one axis of `over`, with a positive coefficient; where it also
+    speaks of rows, then of nothing else that is not a number.
+    """
+
+    dtype: DType
+    into: Row
+    rows: tuple[Axis, ...]
+    columns: Axis
+    over: tuple[Axis, ...]
+    lhs: Row
+    rhs: Row
+    guards: tuple[Guard, ...]
+    plan: TilePlan
+    accumulate: bool = False
+    scratch: tuple[Buffer, ...] = ()  # which of its buffers only this kernel sees
+
+    @property
+    def places(self) -> tuple[Row, Row, Row]:
+        """Whatever it touches, the sums first."""
+        return self.into, self.lhs, self.rhs
+
+
+Stmt: TypeAlias = (
+    Loop | Reduce | Contract | Sweep | Sort | Convolve | Literal | Range | Position | Load | Compute | Store
+)
 
 
 @dataclass(frozen=True)
@@ -287,6 +329,8 @@ class Kernel:
                     found |= dict.fromkeys([lhs.buffer, rhs.buffer, *([scratch] if scratch else [])])
                 case Sort(source=source, target=target, scratch=scratch):
                     found |= dict.fromkeys([source.buffer, target.buffer, scratch])
+                case Convolve(places=places):
+                    found |= dict.fromkeys(p.buffer for p in places)
         return tuple(found)
 
     def sizes(self) -> Iterator[Size]:
@@ -303,6 +347,12 @@ class Kernel:
                         yield from (matrix.rows, matrix.columns, *matrix.offset.sizes())
                 case Sort(source=source, target=target, size=size):
                     yield from (size, *source.offset.sizes(), *target.offset.sizes())
+                case Convolve():
+                    yield from (a.extent for a in (*statement.rows, statement.columns, *statement.over))
+                    for place in statement.places:
+                        yield from place.offset.sizes()
+                    for guard in statement.guards:
+                        yield from (guard.size, *guard.index.sizes())
                 case Position(size=size):
                     yield size
                 case Range(index=index):
@@ -318,18 +368,28 @@ class Kernel:
 
     def scratch(self) -> tuple[Buffer, ...]:
         """Memory it needs only while it runs."""
-        return tuple(s.scratch for s in self.statements() if isinstance(s, Contract | Sort) and s.scratch is not None)
+        found: dict[Buffer, None] = {}
+        for statement in self.statements():
+            match statement:
+                case Contract(scratch=Buffer() as scratch) | Sort(scratch=scratch):
+                    found[scratch] = None
+                case Convolve(scratch=buffers):
+                    found |= dict.fromkeys(buffers)
+        return tuple(found)
 
     def writes(self) -> tuple[Buffer, ...]:
         """The buffers it stores to (scratch apart)."""
         found: dict[Buffer, None] = {}
         for statement in self.statements():
             match statement:
-                case Store(access=access):
-                    found[access.buffer] = None
-                case Sort(target=target):
-                    found[target.buffer] = None
-        return tuple(found)
+                case (
+                    Store(access=Access(buffer=buffer))
+                    | Sort(target=Row(buffer=buffer))
+                    | Convolve(into=Row(buffer=buffer))
+                ):
+                    found[buffer] = None
+        scratch = self.scratch()
+        return tuple(b for b in found if b not in scratch)
 
 
 def walk(body: Sequence[Stmt]) -> Iterator[Stmt]:
@@ -356,10 +416,14 @@ def rename(statement: Stmt, names: Mapping[Buffer, Buffer]) -> Stmt:
         case Sort(source=source, target=target, scratch=scratch):
             return replace(
                 statement,
-                source=replace(source, buffer=names.get(source.buffer, source.buffer)),
-                target=replace(target, buffer=names.get(target.buffer, target.buffer)),
+                source=source.renamed(names),
+                target=target.renamed(names),
                 scratch=names.get(scratch, scratch),
             )
+        case Convolve():
+            into, *operands = (p.renamed(names) for p in statement.places)
+            own = tuple(names.get(b, b) for b in statement.scratch)
+            return replace(statement, into=into, lhs=operands[0], rhs=operands[1], scratch=own)
     if isinstance(statement, Loop | Reduce | Contract | Sweep):
         return replace(statement, body=tuple(rename(s, names) for s in statement.body))
     return statement

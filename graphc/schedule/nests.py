@@ -20,6 +20,7 @@ from graphc.ops.transcendental import Erf, Exp, Log, Sigmoid, Sqrt, Tanh
 from graphc.passes.fuse import Group, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
+from graphc.schedule.convolution import lower_convolution
 from graphc.schedule.kernel import Access, Axis, Buffer, Compute, Contract, Fold, Index, Kernel, Matrix, Stmt, Store
 from graphc.schedule.lower import Lowering, at, axes_of
 from graphc.schedule.sweeps import assemble_cumulative, assemble_order
@@ -364,5 +365,6 @@ ANCHORS: dict[Role, Callable[[Group, Buffers, Target], tuple[Stmt, ...]]] = {
     Role.REDUCE: lower_reduction,
     Role.CONTRACT: lower_contraction,
     Role.WINDOW: lower_windows,
+    Role.CONVOLVE: lower_convolution,
     Role.ASSEMBLE: lower_assembly,
 }

@@ -41,7 +41,9 @@ from graphc.schedule.kernel import (
     Carry,
     Compute,
     Contract,
+    Convolve,
     Fold,
+    Guard,
     Index,
     Kernel,
     Literal,
@@ -240,6 +242,11 @@ class Printer:
                 if statement.scratch is not None:
                     yield f"  scratch {self.names.of[statement.scratch]}"
                 yield from self.indented(body, (m, n))
+            case Convolve(rows=rows, columns=columns, over=over, guards=guards, plan=plan):
+                with_axes = Printer(self.names, (*self.open, *rows, columns, *over))
+                yield f"  {with_axes.row(statement.lhs)} * {with_axes.row(statement.rhs)}"
+                yield from (f"  where {with_axes.guard(guard)}" for guard in guards)
+                yield f"  tiles {tiling(plan)}"
 
     def headline(self, statement: Stmt) -> str:
         """The first line of a statement."""
@@ -257,6 +264,11 @@ class Printer:
             case Contract(result=result, dtype=dtype, m=m, n=n, k=k, lhs=lhs, rhs=rhs):
                 operands = f"{self.matrix(lhs)}, {self.matrix(rhs)}"
                 return f"%{result} = matmul {operands} : {dtype}, for {extent(m)} {extent(n)}, k = {k}:"
+            case Convolve(into=into, rows=rows, columns=columns, over=over):
+                sums = Printer(self.names, (*self.open, *rows, columns)).row(into)
+                gets = "+=" if statement.accumulate else "="
+                loops = f"for {' '.join(map(extent, (*rows, columns)))} over {' '.join(map(extent, over))}"
+                return f"{sums} {gets} convolve : {statement.dtype}, {loops}:"
             case Literal(result=result, dtype=dtype, data=data):
                 return f"%{result} = constant{{{literal(data, dtype)}}} : {dtype}"
             case Range(result=result, dtype=dtype, index=index):
@@ -275,6 +287,10 @@ class Printer:
         """An element, and the shape that its buffer is seen in where that is another."""
         seen = "" if access.shape == access.buffer.type.shape else f":[{', '.join(map(str, access.shape))}]"
         return f"{self.names.of[access.buffer]}{seen}[{', '.join(map(self.index, access.index))}]"
+
+    def guard(self, guard: Guard) -> str:
+        """A condition on indices."""
+        return f"{self.index(guard.index)} in 0 .. {guard.size} - 1"
 
     def index(self, index: Index) -> str:
         """`2*i0 + %3 + (N)`: symbolic sizes in parentheses, axes and positions bare."""

@@ -17,6 +17,7 @@ from graphc.schedule.kernel import (
     Axis,
     Compute,
     Contract,
+    Convolve,
     Index,
     Kernel,
     Literal,
@@ -26,6 +27,7 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
+    Row,
     Sort,
     Stmt,
     Store,
@@ -209,6 +211,47 @@ class KernelVerifier:
         if any(isinstance(s, Load | Store) and s.access.buffer == scratch for s in self.kernel.statements()):
             raise self.fault(statement, f"{scratch.name} is accessed outside the matmul")
 
+    def convolve(self, statement: Convolve) -> None:
+        """Places of the right dtype over open axes, operands that the kernel leaves alone, guards that can be kept."""
+        if self.lanes is not None:
+            raise self.fault(statement, "lanes are open already")
+        into, lhs, rhs = statement.places
+        if statement.plan.itemsize != statement.dtype.itemsize:
+            raise self.fault(statement, f"its plan is for elements of {statement.plan.itemsize} bytes")
+        if into.buffer.place in READ_ONLY or into.buffer in (lhs.buffer, rhs.buffer):
+            raise self.fault(statement, f"writes {into.buffer.name}")
+        for operand in (lhs, rhs):
+            if operand.buffer in self.stored:
+                raise self.fault(statement, f"the kernel writes its operand {operand.buffer.name}")
+        with self.scope(statement, (*statement.rows, statement.columns), "lanes"):
+            self.place(statement, into, 1)
+            with self.scope(statement, statement.over, None):
+                self.place(statement, rhs, 1)
+                self.place(statement, lhs, lhs.offset.coefficient(statement.columns))
+                self.guards(statement)
+
+    def place(self, statement: Convolve, place: Row, step: Size) -> None:
+        """An element of a row-major buffer, `step` from its neighbour along the columns."""
+        if place.buffer.type.dtype != statement.dtype or place.buffer.panel:
+            raise self.fault(statement, f"{place.buffer.name} is {place.buffer.type}")
+        if step not in (0, 1) or place.offset.coefficient(statement.columns) != step:
+            raise self.fault(statement, f"{place.buffer.name} is not contiguous along the columns")
+        self.index(statement, place.offset, None)
+
+    def guards(self, statement: Convolve) -> None:
+        """Each is about one axis of the sum; if about rows too, it is made of numbers."""
+        for guard in statement.guards:
+            self.index(statement, guard.index, None)
+            terms = dict(guard.index.terms)
+            moving = [a for a in statement.over if a in terms]
+            step = terms[moving[0]] if len(moving) == 1 else 0
+            if not isinstance(step, int) or step < 1:
+                raise self.fault(statement, "a guard is about one axis of the sum")
+            fixed = [t for t in terms if t not in (*statement.rows, moving[0])]
+            sizes = (*(s for s in guard.index.sizes()), guard.size, *(a.extent for a in (*statement.rows, moving[0])))
+            if any(r in terms for r in statement.rows) and (fixed or not all(isinstance(s, int) for s in sizes)):
+                raise self.fault(statement, "a guard about rows is made of numbers")
+
     # -- values -----------------------------------------------------------------------------------------------------
 
     def literal(self, statement: Literal) -> None:
@@ -342,6 +385,7 @@ CHECKS: dict[type[Stmt], Callable[[KernelVerifier, Any], None]] = {
     Contract: KernelVerifier.contract,
     Sweep: KernelVerifier.sweep,
     Sort: KernelVerifier.sort,
+    Convolve: KernelVerifier.convolve,
     Literal: KernelVerifier.literal,
     Range: KernelVerifier.range,
     Position: KernelVerifier.position,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graphc.errors import InternalError
 from graphc.ir.dim import align_up, symbols_of
-from graphc.schedule.kernel import Buffer, Contract, Kernel, Load, Sort, Store
+from graphc.schedule.kernel import Buffer, Contract, Convolve, Kernel, Load, Sort, Store
 from graphc.schedule.memory import ALIGN, lifetimes
 from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep, every_step, touched
 from graphc.schedule.text import word
@@ -111,6 +111,10 @@ class Order:
                 case Sort(source=source, target=target):
                     self.read(kernel, source.buffer)
                     self.write(kernel, target.buffer)
+                case Convolve(places=(into, lhs, rhs)):
+                    self.read(kernel, lhs.buffer)
+                    self.read(kernel, rhs.buffer)
+                    self.write(kernel, into.buffer)
                 case Store(access=access):
                     self.write(kernel, access.buffer)
 

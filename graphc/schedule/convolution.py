@@ -1,0 +1,301 @@
+"""Lowering of convolutions: direct, without a copy of the image; the rest of the group runs on results in the cache.
+
+A convolution computes a row of results after the other, each by tiles of pixels and channels. The data gradient is,
+for each remainder of the place by the stride, a convolution of stride 1 with some of the taps, turned round. The kernel
+gradient adds up image by image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import gcd, prod
+
+from graphc.ir.dim import Size, known_le
+from graphc.ir.node import Node, Op
+from graphc.ir.types import TensorType
+from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
+from graphc.passes.fuse import Group
+from graphc.passes.roles import through_aliases
+from graphc.runtime.targets import Target
+from graphc.schedule.kernel import Access, Axis, Buffer, Convolve, Guard, Index, Literal, Row, Stmt, Store
+from graphc.schedule.lower import Lowering, at, axes_of
+from graphc.schedule.tiles import plan_convolution
+
+Buffers = Mapping[Node, tuple[Buffer, ...]]
+
+#: Channels of a group from which a tile of the kernel gradient has rows enough in one tap.
+ENOUGH_CHANNELS = 4
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One spatial dimension: result m and tap t meet at m·stride + t·dilation + start of an axis of `size`.
+
+    Result m stands at m·step + first of its own axis.
+    """
+
+    count: Size
+    taps: int
+    size: Size
+    stride: int
+    dilation: int
+    start: Size
+    step: int = 1
+    first: Size = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether they never meet outside the axis, as far as one can tell."""
+        if self.taps == 0 or self.count == 0:
+            return True
+        last = (self.count - 1) * self.stride + (self.taps - 1) * self.dilation + self.start
+        return known_le(0, self.start) and known_le(last + 1, self.size)
+
+    @property
+    def constant(self) -> bool:
+        """Whether it has no symbols."""
+        return all(isinstance(s, int) for s in (self.count, self.size, self.start))
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Groups of channels: how many, how many of the operand and of the result each has."""
+
+    groups: Size
+    taken: int
+    given: int
+
+    @property
+    def lanewise(self) -> bool:
+        """Whether each group is one channel, so that vectors run over groups."""
+        return self.taken == self.given == 1 and self.groups != 1
+
+
+def lower_convolution(group: Group, buffers: Buffers, target: Target) -> tuple[Stmt, ...]:
+    """A convolution with the rest of the group behind it."""
+    assert group.anchor is not None
+    lowering = ConvolutionLowering(group, buffers, target)
+    FORMS[type(group.anchor.op)](lowering)
+    return tuple(lowering.frames[0].body)
+
+
+class ConvolutionLowering(Lowering):
+    """The kernel of one convolution while it is written."""
+
+    def __init__(self, group: Group, buffers: Buffers, target: Target):
+        super().__init__(group, buffers)
+        assert group.anchor is not None and isinstance(group.anchor.op, Convolution)
+        self.anchor, self.op, self.target = group.anchor, group.anchor.op, target
+
+    def operand(self, position: int) -> Buffer:
+        """Where an operand of the convolution lies."""
+        return self.buffers[through_aliases(self.anchor.inputs[position])][0]
+
+    @property
+    def direct(self) -> Buffer | None:
+        """The buffer that takes the sums as they are, where nothing else is to be done with them."""
+        if self.group.outputs != (self.anchor,) or len(self.buffers[self.anchor]) != 1:
+            return None
+        return self.buffers[self.anchor][0]
+
+    def statement(self, statement: Stmt) -> None:
+        """Append a statement that gives no value."""
+        self.frames[-1].body.append(statement)
+
+    # -- results by rows of pixels ----------------------------------------------------------------------------------
+
+    def rows_of_pixels(
+        self, walks: Sequence[Walk], kernel: Buffer, channels: Channels, own: tuple[Buffer, ...]
+    ) -> None:
+        """A convolution of the first operand with a kernel [*taps, taken, groups·given], and what follows it."""
+        image, dtype = self.anchor.inputs[0].type, self.anchor.type.dtype
+        batch, pixels = Axis("n", image.shape[0]), [Axis(f"m{d}", w.count) for d, w in enumerate(walks)]
+        of_group, columns = channel_axes(channels)
+        last = walks[-1]
+        rows = (pixels[-1],) if last.inside or last.constant else ()
+        outer = [batch, *([of_group] if of_group else []), *(pixels if not rows else pixels[:-1])]
+        for axis in outer:
+            self.open(axis)
+        taps, c = [Axis(f"t{d}", w.taps) for d, w in enumerate(walks)], Axis("c", channels.taken)
+        meets = [meeting(w, m, t) for w, m, t in zip(walks, pixels, taps, strict=True)]
+        group: Index | Size = Index.of(of_group) if of_group else 0
+        channel = Index.of(columns) if channels.lanewise else Index.of(c) + group * channels.taken
+        lhs = Access(self.operand(0), image.shape, (Index.of(batch), *meets, channel)).linear()
+        place = Index.of(columns) + group * channels.given
+        shape = (*(w.taps for w in walks), channels.taken, channels.groups * channels.given)
+        rhs = Access(kernel, shape, (*at(tuple(taps)), Index.of(c), place)).linear()
+        index = (Index.of(batch), *(Index.of(m) * w.step + w.first for w, m in zip(walks, pixels, strict=True)), place)
+        direct, scratch = self.direct, own
+        if direct is not None:
+            into = Row(direct, Access(direct, self.anchor.type.shape, index).linear())
+        else:
+            shape = (*(a.extent for a in rows), columns.extent)
+            row = Buffer("row", TensorType(dtype, shape), "arena")
+            scratch = (*scratch, row)
+            into = Row(row, Access(row, shape, at((*rows, columns))).linear())
+        guards = tuple(Guard(i, w.size) for i, w in zip(meets, walks, strict=True) if not w.inside)
+        depth = channels.taken * prod(w.taps for w in walks)
+        plan = plan_convolution(self.target, dtype.name, tuple(a.extent for a in rows), columns.extent, depth)
+        self.statement(
+            Convolve(
+                dtype, into, rows, columns, (*taps, c), Row(self.operand(0), lhs), Row(kernel, rhs),
+                guards, plan, scratch=scratch,
+            )
+        )  # fmt: skip
+        if direct is None:
+            self.finish((*rows, columns), Access(into.buffer, shape, at((*rows, columns))), index)
+        for _ in outer:
+            self.close_loop("serial")
+
+    def finish(self, axes: tuple[Axis, ...], sums: Access, index: tuple[Index, ...]) -> None:
+        """What follows the convolution, over axes along which its sums are in memory."""
+        for axis in axes:
+            self.open(axis)
+        value = self.load_fresh(sums)
+        self.frames[-1].known[(self.anchor, index)] = value
+        for node in self.group.outputs:
+            self.store(node, index)
+        for i in range(len(axes)):
+            self.close_loop("serial" if i else "lanes")
+
+    # -- the kernel gradient ----------------------------------------------------------------------------------------
+
+    def kernel_sums(self) -> None:
+        """The kernel gradient: sums over pixels, image by image, in memory."""
+        op, (image, result) = self.op, (n.type for n in self.anchor.inputs)
+        shape, dtype = self.anchor.type.shape, self.anchor.type.dtype
+        channels = Channels(op.groups, op.per_group(image.shape[-1]), op.per_group(result.shape[-1]))
+        walks = [
+            Walk(count, int(taps), size, stride, dilation, -1 * low)
+            for count, taps, size, stride, dilation, low in zip(
+                result.shape[1:-1], op.sizes, image.shape[1:-1], op.strides, op.dilation, op.low, strict=True
+            )
+        ]
+        sums = self.direct or Buffer("sums", TensorType(dtype, shape), "arena")
+        self.clear(sums)
+        batch, pixels = Axis("n", image.shape[0]), [Axis(f"m{d}", w.count) for d, w in enumerate(walks)]
+        taps, c = [Axis(f"t{d}", w.taps) for d, w in enumerate(walks)], Axis("c", channels.taken)
+        of_group, columns = channel_axes(channels)
+        spanning = channels.taken < ENOUGH_CHANNELS and (walks[-1].inside or walks[-1].constant)
+        rows = (taps[-1], c) if spanning else (c,)
+        outer = [batch, *([of_group] if of_group else []), *(taps[:-1] if spanning else taps)]
+        for axis in outer:
+            self.open(axis)
+        meets = [meeting(w, m, t) for w, m, t in zip(walks, pixels, taps, strict=True)]
+        group: Index | Size = Index.of(of_group) if of_group else 0
+        channel = Index.of(columns) if channels.lanewise else Index.of(c) + group * channels.taken
+        place = Index.of(columns) + group * channels.given
+        lhs = Access(self.operand(0), image.shape, (Index.of(batch), *meets, channel)).linear()
+        rhs = Access(self.operand(1), result.shape, (Index.of(batch), *at(tuple(pixels)), place)).linear()
+        into = Access(sums, shape, (*at(tuple(taps)), Index.of(c), place)).linear()
+        guards = tuple(Guard(i, w.size) for i, w in zip(meets, walks, strict=True) if not w.inside)
+        plan = plan_convolution(self.target, dtype.name, tuple(a.extent for a in rows), columns.extent, None)
+        scratch = (sums,) if self.direct is None else ()
+        self.statement(
+            Convolve(
+                dtype, Row(sums, into), rows, columns, tuple(pixels), Row(self.operand(0), lhs),
+                Row(self.operand(1), rhs), guards, plan, accumulate=True, scratch=scratch,
+            )
+        )  # fmt: skip
+        for _ in outer:
+            self.close_loop("serial")
+        if self.direct is None:
+            axes = axes_of(shape)
+            self.finish(axes, Access(sums, shape, at(axes)), at(axes))
+
+    def clear(self, buffer: Buffer) -> None:
+        """Zeros everywhere in a buffer."""
+        zero = self.fresh(0)
+        self.statement(Literal(zero, buffer.type.dtype, bytes(buffer.type.dtype.itemsize)))
+        axis = Axis("i", buffer.type.size)
+        self.open(axis)
+        self.statement(Store(Access(buffer, (axis.extent,), (Index.of(axis),)), zero))
+        self.close_loop("lanes")
+
+    # -- the data gradient ------------------------------------------------------------------------------------------
+
+    def phases(self) -> None:
+        """The data gradient: a convolution for each remainder of the place by the strides."""
+        op, (ct, kernel) = self.op, (n.type for n in self.anchor.inputs)
+        channels = Channels(op.groups, op.per_group(kernel.shape[-1]), int(kernel.shape[-2]))  # type: ignore[arg-type]
+        dims = [
+            list(phases_of(stride, dilation, low, int(taps), size, count))
+            for stride, dilation, low, taps, size, count in zip(
+                op.strides, op.dilation, op.low, kernel.shape[:-2], ct.shape[1:-1], op.sizes, strict=True
+            )
+        ]
+        for number, phase in enumerate(product(*dims)):
+            turned = self.turned_kernel(number, [taps for _, taps in phase], channels)
+            self.rows_of_pixels([walk for walk, _ in phase], turned, channels, (turned,))
+
+    def turned_kernel(self, number: int, taps: Sequence[range], channels: Channels) -> Buffer:
+        """Some taps of the kernel, last ones first, with the channels that it takes and gives exchanged."""
+        kernel = self.anchor.inputs[1].type
+        shape = (*map(len, taps), channels.taken, channels.groups * channels.given)
+        turned = Buffer(f"turned{number}", TensorType(kernel.dtype, shape), "arena")
+        at_taps = [Axis(f"t{d}", len(t)) for d, t in enumerate(taps)]
+        group, taken, given = Axis("g", channels.groups), Axis("j", channels.taken), Axis("c", channels.given)
+        for axis in (*at_taps, group, taken, given):
+            self.open(axis)
+        source = (*(Index.of(a) * -t.step + t[-1] if t else Index() for a, t in zip(at_taps, taps, strict=True)),
+                  Index.of(given), Index.of(group) * channels.taken + Index.of(taken))  # fmt: skip
+        value = self.load_fresh(Access(self.operand(1), kernel.shape, source))
+        target = (*at(tuple(at_taps)), Index.of(taken), Index.of(group) * channels.given + Index.of(given))
+        self.statement(Store(Access(turned, shape, target), value))
+        for i in range(len(at_taps) + 3):
+            self.close_loop("serial" if i else "lanes")
+        return turned
+
+
+def meeting(walk: Walk, pixel: Axis, tap: Axis) -> Index:
+    """Where a pixel and a tap meet in the image."""
+    return Index.of(pixel) * walk.stride + Index.of(tap) * walk.dilation + walk.start
+
+
+def channel_axes(channels: Channels) -> tuple[Axis | None, Axis]:
+    """The axis of groups, where there is one to go along, and the axis of columns."""
+    if channels.lanewise:
+        return None, Axis("j", channels.groups)
+    return None if channels.groups == 1 else Axis("g", channels.groups), Axis("j", channels.given)
+
+
+def convolve(lowering: ConvolutionLowering) -> None:
+    """The convolution itself."""
+    op, (image, kernel) = lowering.op, (n.type for n in lowering.anchor.inputs)
+    channels = Channels(op.groups, int(kernel.shape[-2]), op.per_group(kernel.shape[-1]))  # type: ignore[arg-type]
+    walks = [
+        Walk(count, int(taps), size, stride, dilation, -1 * low)
+        for count, taps, size, stride, dilation, low in zip(
+            op.sizes, kernel.shape[:-2], image.shape[1:-1], op.strides, op.dilation, op.low, strict=True
+        )
+    ]
+    lowering.rows_of_pixels(walks, lowering.operand(1), channels, ())
+
+
+def phases_of(
+    stride: int, dilation: int, low: Size, taps: int, size: Size, count: Size
+) -> Iterator[tuple[Walk, range]]:
+    """For each remainder r of q + low by the stride: the places q of `count`, and the taps that reach them.
+
+    Tap t reaches q from result p = (q + low − t·dilation) / stride, an integer for every so many taps or for none.
+    """
+    apart = stride // gcd(stride, dilation)
+    for rest in range(stride):
+        first = (rest + (stride - 1) * low) % stride
+        places = (count - first + (stride - 1)) // stride
+        start = next((t for t in range(min(apart, taps)) if (rest - t * dilation) % stride == 0), taps)
+        used = range(start, taps, apart)
+        reach = apart * dilation // stride
+        base = (first + low - rest) // stride + (rest - start * dilation) // stride - max(len(used) - 1, 0) * reach
+        if isinstance(places, int) and places <= 0:
+            continue
+        yield Walk(places, len(used), size, 1, reach, base, stride, first), used
+
+
+FORMS: dict[type[Op], Callable[[ConvolutionLowering], None]] = {
+    Conv: convolve,
+    ConvInput: ConvolutionLowering.phases,
+    ConvKernel: ConvolutionLowering.kernel_sums,
+}
