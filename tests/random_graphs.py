@@ -237,6 +237,24 @@ class Grower:
             return build.dot_general(lhs, rhs, *sides)
         return build.dot_general(rhs, lhs, sides[1], sides[0], sides[3], sides[2])
 
+    def convolution(self) -> Node:
+        """An image (or a result, for the transposed one) with a kernel; kernel gradients come by differentiation."""
+        x = self.any(least_rank=3)
+        if x.type.dtype != self.dtype or x.type.rank > 4 or isinstance(x.type.shape[-1], Dim):
+            shape = (self.choose((N, 2)), self.choose(SIZES), self.choose((3, 5)), self.choose((1, 4, 6)))
+            x = self.leaf(self.dtype, shape)
+        spatial, channels = x.type.rank - 2, x.type.shape[-1]
+        groups = self.choose([g for g in (1, 2, channels) if channels and channels % g == 0] or [1])
+        strides, low, dilation = (tuple(self.choose(o) for _ in range(spatial)) for o in ((1, 2, 3), (0, 1), (1, 2)))
+        window = tuple(self.choose((3, 1, 2)) for _ in range(spatial))
+        sizes = tuple(self.choose((2, s, 4)) for s in x.type.shape[1:-1])
+        others = self.choose((2, 1, 3, 17))
+        if self.flip():
+            kernel = self.leaf(self.dtype, (*window, channels // groups, groups * others))
+            return self.scope.node(ops.Conv(strides, low, dilation, sizes, groups), x, kernel)
+        kernel = self.leaf(self.dtype, (*window, others, channels))
+        return self.scope.node(ops.ConvInput(strides, low, dilation, sizes, groups), x, kernel)
+
     def indexing(self) -> Node:
         x = self.any(least_rank=1)
         axis = self.choose(range(x.type.rank))
@@ -256,7 +274,7 @@ class Grower:
 
     STEPS = (
         *(elementwise,) * 14, broadcast, reshape, transpose, reduction, reduction, contraction, slice, pad, concat,
-        indexing, argument, cumulative, order, cast, iota, size, assume, reverse, windows,
+        indexing, argument, cumulative, order, cast, iota, size, assume, reverse, windows, convolution,
     )  # fmt: skip
 
     def grow(self, count: int) -> None:
