@@ -17,7 +17,7 @@ from graphc.frontend.promotion import (
     stretch,
     weak_kind,
 )
-from graphc.frontend.recording import describe, roles
+from graphc.frontend.recording import current, describe, roles
 from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import bool_, f32, i32
@@ -36,12 +36,14 @@ def arithmetic(op: ops.Elementwise, *values: TensorLike) -> Tensor:
 
 def lattice(op: ops.Elementwise, logic: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on numbers, or the logical one where all are booleans."""
+    current(op)
     tensors = broadcast(op, *promoted(*values))
     return apply(logic if tensors[0].dtype == bool_ else op, *tensors)
 
 
 def signed(name: str, help: str, op: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on numbers that booleans do not have: `DTypeError`."""
+    current(op)
     tensors = broadcast(name, *promoted(*values))
     if tensors[0].dtype == bool_:
         raise DTypeError(
