@@ -64,7 +64,7 @@ ARITHMETIC = (
     Rule("pow_one", lambda x: pow_(x, 1.0), lambda x: x),
     Rule("pow_two", lambda x: pow_(x, 2.0), lambda x: x * x, exact=False),
     Rule("pow_three", lambda x: pow_(x, 3.0), lambda x: x * x * x, exact=False),
-    Rule("pow_minus_one", lambda x: pow_(x, -1.0), lambda x: 1.0 / x, exact=False),
+    Rule("pow_minus_one", lambda x: pow_(x, -1.0), lambda x: 1.0 / x, exact=False, kinds=("float",)),
     Rule("stop_gradient", lambda x: stop_gradient(x), lambda x: x),
 )  # fmt: skip
 
