@@ -110,6 +110,7 @@ CASES: tuple[Case, ...] = (
     Case(ops.ScatterAdd(0), ((0, 3), (2,), (2, 3)), (1,)),
     Case(ops.Iota(f64, (3, 4), 1), ()),
     Case(ops.Iota(i32, (0, 4), 0), ()),
+    Case(ops.After(), ((3, 4), (2,))),
     Case(ops.SizeOf(f64, 7), ()),
     *(
         Case(op(*geometry), (shape,))

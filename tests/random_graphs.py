@@ -160,6 +160,10 @@ class Grower:
         x = self.leaf(self.dtype, (self.choose(SIZES), N))
         return build.apply(ops.Assume((minimum(N, LARGEST), x.type.shape[0])), x)
 
+    def later(self) -> Node:
+        """A node as it is once another one is computed."""
+        return build.apply(ops.After(), self.any(), self.any())
+
     def transpose(self) -> Node:
         x = self.any(least_rank=1)
         return build.transpose(x, self.shuffled(x.type.rank))
@@ -275,6 +279,7 @@ class Grower:
     STEPS = (
         *(elementwise,) * 14, broadcast, reshape, transpose, reduction, reduction, contraction, slice, pad, concat,
         indexing, argument, cumulative, order, cast, iota, size, assume, reverse, windows, convolution,
+        later,
     )  # fmt: skip
 
     def grow(self, count: int) -> None:

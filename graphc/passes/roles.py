@@ -15,6 +15,7 @@ from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, ScatterAdd
 from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
 from graphc.ops.movement import Assume, Broadcast, Concat, Flip, Pad, Reshape, Slice, Transpose
+from graphc.ops.order import After
 from graphc.ops.size import SizeOf
 from graphc.ops.sorting import Argsort
 from graphc.ops.window import Windowed
@@ -46,6 +47,7 @@ ROLES: dict[type[Op], Role] = {
     Gather: Role.VIEW,
     Reshape: Role.ALIAS,
     Assume: Role.ALIAS,
+    After: Role.ALIAS,
     Reduction: Role.REDUCE,
     ArgReduction: Role.REDUCE,
     DotGeneral: Role.CONTRACT,
@@ -75,6 +77,7 @@ IN_MEMORY: dict[type[Op], tuple[int, ...]] = {
     ConvKernel: (0, 1),
     Reshape: (0,),
     Assume: (0,),
+    After: (0, 1),
     Argsort: (0,),
 }
 
@@ -102,7 +105,7 @@ def edges(node: Node, stored: frozenset[Node]) -> Iterator[Edge]:
     row = "pull" if role(node) is Role.WINDOW else "row"
     for position, operand in enumerate(node.inputs):
         if position in in_memory or role(operand) is Role.ALIAS:
-            yield Edge(through_aliases(operand), "memory")
+            yield from (Edge(source, "memory") for source in behind(operand))
         elif role(operand) is not Role.VIEW or operand in stored:
             yield Edge(operand, same)
         elif is_row_broadcast(operand) and role(operand.inputs[0]) not in (Role.VIEW, Role.ALIAS):
@@ -116,6 +119,14 @@ def is_row_broadcast(node: Node) -> bool:
     """Whether the node repeats each row's value along the row."""
     op = node.op
     return isinstance(op, Broadcast) and op.axes == tuple(range(len(op.shape) - 1))
+
+
+def behind(node: Node) -> Iterator[Node]:
+    """What must be in memory before the node is read there: the node whose buffer it names, and what that waits for."""
+    while role(node) is Role.ALIAS:
+        yield from (through_aliases(token) for token in node.inputs[1:])
+        node = node.inputs[0]
+    yield node
 
 
 def through_aliases(node: Node) -> Node:
