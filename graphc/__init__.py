@@ -27,13 +27,14 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
         GraphcError as GraphcError,
         IndexRangeError as IndexRangeError,
         InternalError as InternalError,
+        MissingNameError as MissingNameError,
         ShapeError as ShapeError,
         StateError as StateError,
         TargetError as TargetError,
         TraceError as TraceError,
         UnsupportedError as UnsupportedError,
     )
-    from graphc.frontend import random as random
+    from graphc.frontend import linalg as linalg, random as random
     from graphc.frontend.api import *
     from graphc.frontend.derivatives import (
         hessian as hessian,
@@ -79,7 +80,7 @@ _NAMES = {
     "graphc.ir.types": ("DType", "TensorType", "bf16", "f16", "f32", "f64", "i32", "i64", "u8"),
     "graphc.errors": (
         "ArgumentError", "BuildError", "DTypeError", "GradientError", "GradientMismatch", "GraphcError",
-        "IndexRangeError", "InternalError", "ShapeError", "StateError", "TargetError", "TraceError",
+        "IndexRangeError", "InternalError", "MissingNameError", "ShapeError", "StateError", "TargetError", "TraceError",
         "UnsupportedError",
     ),
     "graphc.frontend.tensor": ("Tensor",),
@@ -94,6 +95,17 @@ _NAMES = {
     "graphc.frontend.vectorising": ("vmap",),
     "graphc.gradcheck": ("check_grads",),
     "graphc.runtime.load": ("load",),
+    "graphc.frontend.cumulative": (
+        "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff", "trapezoid",
+    ),
+    "graphc.frontend.einsum": ("einsum",),
+    "graphc.frontend.linalg": ("cross", "diag", "diagonal", "kron", "trace"),
+    "graphc.frontend.reductions": ("count_nonzero",),
+    "graphc.frontend.sorting": ("argsort", "searchsorted", "sort", "top_k"),
+    "graphc.frontend.statistics": (
+        "average", "median", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "percentile",
+        "ptp", "quantile",
+    ),
     "graphc.frontend.api": (
         "abs", "acos", "acosh", "add", "all", "allclose", "any", "arange", "argmax", "argmin", "array_split",
         "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "bitwise_and",
@@ -116,7 +128,7 @@ _NAMES = {
 _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names}
 _HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
 _SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "nn", "optim")}
-_SUBMODULES["random"] = "graphc.frontend.random"
+_SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 
 __all__ = sorted([*_HOMES, *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])
 
@@ -130,7 +142,8 @@ def __getattr__(name: str) -> Any:
             importlib.import_module("graphc.compile")  # who defines a program will compile it: import it by now
         value = getattr(importlib.import_module(module), attribute)
     else:
-        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+        error = None if name.startswith("_") else importlib.import_module("graphc.frontend.absent").missing(name)
+        raise error or AttributeError(f"module 'graphc' has no attribute {name!r}")
     globals()[name] = value
     return value
 

@@ -84,6 +84,10 @@ class UnsupportedError(GraphcError, NotImplementedError):
     """Something graphc does not do; the message names the alternative."""
 
 
+class MissingNameError(UnsupportedError, AttributeError):
+    """A function that graphc does not have; the message names the alternative."""
+
+
 class BuildError(GraphcError, RuntimeError):
     """A shared object could not be written or loaded."""
 

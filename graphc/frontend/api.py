@@ -41,6 +41,16 @@ from graphc.frontend.creation import (
     zeros,
     zeros_like,
 )
+from graphc.frontend.cumulative import (
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    cumulative_prod,
+    cumulative_sum,
+    diff,
+    trapezoid,
+)
 from graphc.frontend.dtypes import (
     astype,
     can_cast,
@@ -49,6 +59,7 @@ from graphc.frontend.dtypes import (
     isdtype,
     result_type,
 )
+from graphc.frontend.einsum import einsum
 from graphc.frontend.elementwise import (
     abs,
     add,
@@ -117,7 +128,7 @@ from graphc.frontend.floats import (
     signbit,
 )
 from graphc.frontend.indexing import getitem, one_hot, take, take_along_axis
-from graphc.frontend.linalg import matmul, outer, tensordot, vecdot
+from graphc.frontend.linalg import cross, diag, diagonal, kron, matmul, outer, tensordot, trace, vecdot
 from graphc.frontend.manipulation import (
     broadcast_arrays,
     broadcast_to,
@@ -136,7 +147,22 @@ from graphc.frontend.numpy_protocol import call_function, call_ufunc
 from graphc.frontend.padding import (
     pad,
 )
-from graphc.frontend.reductions import all, any, argmax, argmin, max, mean, min, prod, std, sum, var
+from graphc.frontend.reductions import all, any, argmax, argmin, count_nonzero, max, mean, min, prod, std, sum, var
+from graphc.frontend.sorting import argsort, searchsorted, sort, top_k
+from graphc.frontend.statistics import (
+    average,
+    median,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    percentile,
+    ptp,
+    quantile,
+)
 from graphc.frontend.transcendental import (
     acos,
     acosh,
@@ -172,6 +198,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "array_split",
     "asarray",
     "asin",
@@ -182,6 +209,7 @@ __all__ = [
     "atanh",
     "atleast_1d",
     "atleast_2d",
+    "average",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -201,8 +229,20 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
+    "cross",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
     "deg2rad",
+    "diag",
+    "diagonal",
+    "diff",
     "divide",
+    "einsum",
     "empty",
     "empty_like",
     "equal",
@@ -239,6 +279,7 @@ __all__ = [
     "isnan",
     "isneginf",
     "isposinf",
+    "kron",
     "less",
     "less_equal",
     "linspace",
@@ -257,12 +298,20 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
     "meshgrid",
     "min",
     "minimum",
     "moveaxis",
     "multiply",
     "nan_to_num",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nanprod",
+    "nanstd",
+    "nansum",
+    "nanvar",
     "negative",
     "nextafter",
     "not_equal",
@@ -271,10 +320,13 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "percentile",
     "permute_dims",
     "positive",
     "pow",
     "prod",
+    "ptp",
+    "quantile",
     "rad2deg",
     "ravel",
     "reciprocal",
@@ -286,12 +338,14 @@ __all__ = [
     "rot90",
     "round",
     "rsqrt",
+    "searchsorted",
     "sigmoid",
     "sign",
     "signbit",
     "sin",
     "sinc",
     "sinh",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -308,6 +362,9 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "top_k",
+    "trace",
+    "trapezoid",
     "tril",
     "triu",
     "trunc",

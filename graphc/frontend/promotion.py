@@ -193,9 +193,14 @@ def broadcast(op: Op | str, *tensors: Tensor) -> list[Tensor]:
 
 def common_shape(op: Op | str, *tensors: Tensor) -> tuple[Size, ...]:
     """The shape that tensors broadcast to."""
-    shapes = [t.type.shape for t in tensors if t.type.shape]
+    return common_sizes(op, tensors, [t.type.shape for t in tensors])
+
+
+def common_sizes(op: Op | str, tensors: Sequence[Tensor], shapes: Sequence[tuple[Size, ...]]) -> tuple[Size, ...]:
+    """The shape that shapes broadcast to; an error shows the tensors that they are of."""
+    shapes = [s for s in shapes if s]
     if all(s == shapes[0] for s in shapes):
-        return shapes[0]
+        return shapes[0] if shapes else ()
     rank = max(len(s) for s in shapes)
     shape: list[Size] = [1] * rank
     for i in range(1, rank + 1):

@@ -6,34 +6,45 @@ import operator
 from collections.abc import Callable, Sequence
 
 from graphc import ops
-from graphc.errors import ArgumentError, ShapeError
-from graphc.frontend.elementwise import divide, multiply, not_equal, numeric, sqrt, subtract, truth
+from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.frontend.elementwise import (
+    divide,
+    equal,
+    maximum,
+    multiply,
+    not_equal,
+    numeric,
+    sqrt,
+    subtract,
+    truth,
+    where,
+)
 from graphc.frontend.promotion import apply, as_tensor, cast, element_count
 from graphc.frontend.recording import current, describe
 from graphc.frontend.tensor import Axis, Tensor, TensorLike
 from graphc.ir.dim import Size
-from graphc.ir.types import f32, i32, u8
+from graphc.ir.types import DType, bool_, f32, i32, i64, u8
 from graphc.ops.size import SizeOf
 from graphc.sites import user_site
 
 
-def sum(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The sum over axes, all of them by default; booleans and u8 are counted as i32."""
-    return reduce(ops.ReduceSum, countable(x), axis, keepdims)
+def sum(x: TensorLike, axis: Axis = None, *, dtype: DType | None = None, keepdims: bool = False) -> Tensor:
+    """The sum over axes, all of them by default, in `dtype` if one is given; booleans and u8 are counted as i32."""
+    return reduce(ops.ReduceSum, countable(x, dtype), axis, keepdims)
 
 
-def prod(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The product over axes; booleans and u8 as i32."""
-    return reduce(ops.ReduceProd, countable(x), axis, keepdims)
+def prod(x: TensorLike, axis: Axis = None, *, dtype: DType | None = None, keepdims: bool = False) -> Tensor:
+    """The product over axes, in `dtype` if one is given; booleans and u8 as i32."""
+    return reduce(ops.ReduceProd, countable(x, dtype), axis, keepdims)
 
 
 def max(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The largest element over axes, which must not be empty; equal ones share the gradient."""
+    """The largest element over axes, which must not be empty; a NaN wins; equal ones share the gradient."""
     return reduce(ops.ReduceMax, nonempty("max", numeric(x), axis), axis, keepdims)
 
 
 def min(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
-    """The smallest element over axes, which must not be empty; equal ones share the gradient."""
+    """The smallest element over axes, which must not be empty; a NaN wins; equal ones share the gradient."""
     return reduce(ops.ReduceMin, nonempty("min", numeric(x), axis), axis, keepdims)
 
 
@@ -47,6 +58,11 @@ def all(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     return not_equal(reduce(ops.ReduceProd, cast(truth(x), i32), axis, keepdims), 0)
 
 
+def count_nonzero(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
+    """How many elements over axes are not zero, i64."""
+    return reduce(ops.ReduceSum, cast(truth(x), i64), axis, keepdims)
+
+
 def mean(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The mean over axes; integers as f32; NaN over none."""
     tensor = as_float(x)
@@ -54,16 +70,27 @@ def mean(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
 
 
 def var(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdims: bool = False) -> Tensor:
-    """The variance over axes: Σ(x − mean)² / (n − correction)."""
+    """The variance over axes: Σ(x − mean)² / max(n − correction, 0)."""
     tensor = as_float(x)
     deviation = subtract(tensor, mean(tensor, axis, keepdims=True))
-    degrees = subtract(count(tensor, axis), correction) if correction else count(tensor, axis)
-    return divide(sum(multiply(deviation, deviation), axis, keepdims=keepdims), degrees)
+    squares = sum(multiply(deviation, deviation), axis, keepdims=keepdims)
+    return divide(squares, degrees(count(tensor, axis), correction))
 
 
 def std(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdims: bool = False) -> Tensor:
-    """The standard deviation over axes."""
-    return sqrt(var(x, axis, correction=correction, keepdims=keepdims))
+    """The standard deviation over axes; its derivative where it is 0 is 0."""
+    return root(var(x, axis, correction=correction, keepdims=keepdims))
+
+
+def degrees(elements: Tensor, correction: int | float) -> Tensor:
+    """What a sum of squares is divided by for a variance."""
+    return maximum(subtract(elements, correction), 0) if correction else elements
+
+
+def root(x: Tensor) -> Tensor:
+    """√x with derivative 0 where x is 0."""
+    zero = equal(x, 0)
+    return where(zero, 0, sqrt(where(zero, 1, x)))
 
 
 def argmax(x: TensorLike, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
@@ -138,7 +165,17 @@ def as_float(x: TensorLike) -> Tensor:
     return tensor if tensor.dtype.is_float else cast(tensor, f32)
 
 
-def countable(x: TensorLike) -> Tensor:
-    """The tensor; dtypes too narrow for a sum as i32."""
+def countable(x: TensorLike, dtype: DType | None = None) -> Tensor:
+    """The tensor as the dtype given; else dtypes too narrow for a sum as i32."""
+    if dtype is not None:
+        tensor = cast(as_tensor(x), expect_dtype(dtype))
+        return cast(tensor, i32) if tensor.dtype == bool_ else tensor
     tensor = numeric(x)
     return cast(tensor, i32) if tensor.dtype == u8 else tensor
+
+
+def expect_dtype(dtype: DType) -> DType:
+    """A dtype argument. Raises `DTypeError` where it is something else."""
+    if isinstance(dtype, DType):
+        return dtype
+    raise DTypeError(f"{dtype!r} is not a dtype", site=user_site(), help="use gr.f32, gr.f64, gr.i32, gr.bool, …")

@@ -56,9 +56,7 @@ def assemble_order(lowering: Lowering, node: Node, target: Buffer) -> None:
     index = (*at(tuple(outer)), Index())
     scratch = Buffer("scratch", TensorType(u8, (sort_scratch(x.type.dtype, along.extent),)), "arena")
     source = Row(lowering.buffers[through_aliases(x)][0], Access(target, node.type.shape, index).linear())
-    lowering.frames[-1].body.append(
-        Sort(source, Row(target, source.offset), along.extent, op.descending, scratch)
-    )
+    lowering.frames[-1].body.append(Sort(source, Row(target, source.offset), along.extent, op.descending, scratch))
     for _ in outer:
         lowering.close_loop("serial")
 

@@ -161,12 +161,15 @@ class KernelVerifier:
             raise self.fault(statement, f"can't write {target.name} from {source.name}")
         for row in (statement.source, statement.target):
             self.index(statement, row.offset, None)
-            nothing = any(axis.extent == 0 for axis in self.axes)
-            if too_large(statement.size, row.buffer.type.size) and not nothing:
+            if self.exceeds(statement.size, row.buffer.type.size):
                 raise self.fault(statement, f"{row.buffer.name} has {row.buffer.type.size} elements only")
         needed = sort_scratch(source.type.dtype, statement.size)
         if scratch.place != "arena" or scratch.type.dtype != u8 or too_large(needed, scratch.type.size):
             raise self.fault(statement, f"{scratch.name} is no scratch of {needed} bytes")
+
+    def exceeds(self, size: Size, limit: Size) -> bool:
+        """Whether more is accessed than there is, unless some open loop runs over nothing."""
+        return too_large(size, limit) and not any(axis.extent == 0 for axis in self.axes)
 
     def contract(self, statement: Contract) -> None:
         """Operands of the right shapes that the kernel leaves alone, and the scratch that the plan needs."""
@@ -195,7 +198,7 @@ class KernelVerifier:
         if matrix.buffer.panel and (type_.shape != stored or matrix.offset != Index()):
             raise self.fault(statement, f"{matrix.buffer.name} is packed as {type_}")
         self.index(statement, matrix.offset, None)
-        if too_large(matrix.rows * matrix.columns, type_.size):
+        if self.exceeds(matrix.rows * matrix.columns, type_.size):
             raise self.fault(statement, f"{matrix.buffer.name} has {type_.size} elements only")
 
     def scratch(self, statement: Contract) -> None:
