@@ -1,8 +1,10 @@
 """Losses: a prediction against a target of the same shape, both floats of one dtype (integers are cast).
 
 `reduction` is "mean", over every element of the unreduced loss, or "sum", both of which give a scalar, or "none".
-Raises `ShapeError` where the shapes differ (nothing broadcasts), `DTypeError` where the dtypes do, `ArgumentError` for
-another reduction.
+`weights`, of the unreduced loss's shape or of its first axes, multiply its elements; the mean is still over their
+number, as in Keras. `mask`, booleans of such a shape, leaves elements out: they are 0, and the mean does not count them.
+Raises `ShapeError` where shapes differ (predictions and targets never broadcast), `DTypeError` where dtypes do,
+`ArgumentError` for another reduction.
 
     loss = losses.sparse_softmax_cross_entropy(net(x), y)      # logits f32[N, 10], labels i32[N]
 """
@@ -19,6 +21,7 @@ from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.ir.types import bool_
 from graphc.nn.functional import centred
 from graphc.sites import user_site
 
@@ -26,50 +29,90 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 
 @composite
-def mean_squared_error(prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+def mean_squared_error(
+    prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean", *, weights: TensorLike | None = None,
+    mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
     """(prediction − target)²."""
     prediction, target = paired("mean_squared_error", prediction, target)
-    return reduced(api.square(prediction - target), reduction)
+    return reduced(api.square(prediction - target), reduction, weights, mask)
 
 
 @composite
-def mean_absolute_error(prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+def mean_absolute_error(
+    prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean", *, weights: TensorLike | None = None,
+    mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
     """|prediction − target|."""
     prediction, target = paired("mean_absolute_error", prediction, target)
-    return reduced(api.abs(prediction - target), reduction)
+    return reduced(api.abs(prediction - target), reduction, weights, mask)
 
 
 @composite
-def huber(prediction: TensorLike, target: TensorLike, delta: float = 1.0, reduction: Reduction = "mean") -> Tensor:
+def sum_squared_error(
+    prediction: TensorLike, target: TensorLike, reduction: Reduction = "sum", *, weights: TensorLike | None = None,
+    mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
+    """Σ(prediction − target)²: `mean_squared_error` with the sum as its reduction (no factor ½)."""
+    return mean_squared_error(prediction, target, reduction, weights=weights, mask=mask)
+
+
+@composite
+def huber(
+    prediction: TensorLike, target: TensorLike, delta: float = 1.0, reduction: Reduction = "mean", *,
+    weights: TensorLike | None = None, mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
     """½d² where |d| ≤ δ, else δ(|d| − ½δ), of d = prediction − target (Huber, 1964)."""
     prediction, target = paired("huber", prediction, target)
     difference = prediction - target
     size = api.abs(difference)
     near = 0.5 * api.square(difference)
-    return reduced(api.where(size <= delta, near, delta * (size - 0.5 * delta)), reduction)
+    return reduced(api.where(size <= delta, near, delta * (size - 0.5 * delta)), reduction, weights, mask)
 
 
 @composite
-def sigmoid_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """−y·ln σ(x) − (1 − y)·ln(1 − σ(x)) = max(x, 0) − x·y + log1p(e^−|x|), for each logit x and label y in [0, 1]."""
+def sigmoid_cross_entropy(
+    logits: TensorLike, target: TensorLike, reduction: Reduction = "mean", *, label_smoothing: float = 0.0,
+    weights: TensorLike | None = None, mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
+    """−y·ln σ(x) − (1 − y)·ln(1 − σ(x)) = max(x, 0) − x·y + log1p(e^−|x|), for each logit x and label y in [0, 1].
+
+    Label smoothing ε trains towards (1 − ε)·y + ½ε.
+    """
     x, y = paired("sigmoid_cross_entropy", logits, target)
-    return reduced(api.maximum(x, 0) - x * y + api.log1p(api.exp(-api.abs(x))), reduction)
+    expect_smoothing(label_smoothing)
+    if label_smoothing:
+        y = (1.0 - label_smoothing) * y + 0.5 * label_smoothing
+    return reduced(api.maximum(x, 0) - x * y + api.log1p(api.exp(-api.abs(x))), reduction, weights, mask)
 
 
 @composite
-def softmax_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """−Σ y·ln softmax(x) over the last axis, for target distributions y; without reduction, of shape [...]."""
+def softmax_cross_entropy(
+    logits: TensorLike, target: TensorLike, reduction: Reduction = "mean", *, label_smoothing: float = 0.0,
+    weights: TensorLike | None = None, mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
+    """−Σ y·ln softmax(x) over the last axis, for target distributions y; without reduction, of shape [...].
+
+    Label smoothing ε trains towards (1 − ε)·y + ε / classes (Szegedy et al., 2016).
+    """
     x, y = paired("softmax_cross_entropy", logits, target)
+    expect_smoothing(label_smoothing)
+    if label_smoothing:
+        y = (1.0 - label_smoothing) * y + label_smoothing / x.shape[-1]
     shifted = centred(x, -1)
     log_total = api.log(api.sum(api.exp(shifted), -1, keepdims=True))
-    return reduced(api.sum(y * (log_total - shifted), -1), reduction)
+    return reduced(api.sum(y * (log_total - shifted), -1), reduction, weights, mask)
 
 
 @composite
-def sparse_softmax_cross_entropy(logits: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
+def sparse_softmax_cross_entropy(
+    logits: TensorLike, target: TensorLike, reduction: Reduction = "mean", *, label_smoothing: float = 0.0,
+    weights: TensorLike | None = None, mask: TensorLike | None = None,
+) -> Tensor:  # fmt: skip
     """−ln softmax(x)[label] over the last axis, for logits [..., classes] and integer labels [...].
 
-    Labels that are arguments of the entry are range-checked when it is called.
+    Label smoothing as in `softmax_cross_entropy`. Labels that are arguments of the entry are range-checked when it is
+    called.
     """
     x, labels = as_float(logits), integer("sparse_softmax_cross_entropy", target)
     if x.type.shape[:-1] != labels.type.shape:
@@ -83,8 +126,11 @@ def sparse_softmax_cross_entropy(logits: TensorLike, target: TensorLike, reducti
     expect_range(labels, classes)
     shifted = centred(x, -1)
     log_total = api.log(api.sum(api.exp(shifted), -1))
+    expect_smoothing(label_smoothing)
     picked = api.sum(api.where(matches(labels, classes), shifted, 0.0), -1)
-    return reduced(log_total - picked, reduction)
+    if label_smoothing:
+        picked = (1.0 - label_smoothing) * picked + label_smoothing * api.mean(shifted, -1)
+    return reduced(log_total - picked, reduction, weights, mask)
 
 
 def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tensor, Tensor]:
@@ -108,12 +154,41 @@ def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tenso
     return x, cast(y, x.dtype)
 
 
-def reduced(loss: Tensor, reduction: Reduction) -> Tensor:
-    """The mean or the sum over every element, or the elements."""
-    if reduction == "mean":
-        return api.mean(loss)
-    if reduction == "sum":
-        return api.sum(loss)
+def expect_smoothing(label_smoothing: float) -> None:
+    """Raise `ArgumentError` unless a share of smoothing lies in [0, 1]."""
+    if isinstance(label_smoothing, bool) or not 0 <= label_smoothing <= 1:
+        raise ArgumentError(
+            f"label_smoothing={label_smoothing!r} is not a share", site=user_site(), help="give a number from 0 to 1"
+        )
+
+
+def reduced(
+    loss: Tensor, reduction: Reduction, weights: TensorLike | None = None, mask: TensorLike | None = None
+) -> Tensor:
+    """The mean or the sum over every element, or the elements, after weights and mask."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(f"reduction={reduction!r}", site=user_site(), help='use "mean", "sum" or "none"')
+    kept = None if mask is None else spread("mask", mask, loss)
+    if weights is not None:
+        loss = loss * cast(spread("weights", weights, loss), loss.dtype)
+    if kept is not None:
+        loss = api.where(kept.astype(bool_), loss, 0.0)
     if reduction == "none":
         return loss
-    raise ArgumentError(f"reduction={reduction!r}", site=user_site(), help='use "mean", "sum" or "none"')
+    if reduction == "sum":
+        return api.sum(loss)
+    return api.mean(loss) if kept is None else api.sum(loss) / api.sum(kept.astype(bool_).astype(loss.dtype))
+
+
+def spread(name: str, values: TensorLike, loss: Tensor) -> Tensor:
+    """Values for the first axes of a loss, repeated along the others. Raises `ShapeError` where they do not fit."""
+    given = as_tensor(values)
+    if given.type.shape != loss.type.shape[: given.ndim]:
+        raise ShapeError(
+            f"{name} {given.type} do not fit the unreduced loss {loss.type}",
+            operands=[describe(name, given.node)],
+            site=user_site(),
+            help="give one for each element, or for each position of the first axes",
+        )
+    shaped = api.reshape(given, (*given.shape, *[1] * (loss.ndim - given.ndim)))
+    return api.broadcast_to(shaped, loss.shape)

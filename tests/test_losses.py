@@ -43,6 +43,65 @@ def test_gradients_of_losses_are_pytorchs(name: str) -> None:
     np.testing.assert_allclose(found, VECTORS[f"loss/{name}/gradient"], rtol=1e-10, atol=1e-15)
 
 
+def smoothed_cross_entropy(x: Any, target: Any, smoothing: float) -> Any:
+    """Cross-entropies of rows against smoothed distributions, in NumPy."""
+    classes = x.shape[-1]
+    if target.ndim < x.ndim:
+        target = np.eye(classes)[target]
+    shifted = x - x.max(-1, keepdims=True)
+    log_softmax = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return -(((1 - smoothing) * target + smoothing / classes) * log_softmax).sum(-1)
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "sparse_softmax_cross_entropy"])
+def test_label_smoothing_mixes_the_target_with_all_classes(name: str) -> None:
+    x, target = VECTORS["loss/prediction"], VECTORS[f"loss/{TARGETS[name]}"]
+    run = gr.interpret(lambda x, y: loss_function(name)(x, y, "none", label_smoothing=0.1))
+    np.testing.assert_allclose(run(x, target), smoothed_cross_entropy(x, target, 0.1), rtol=1e-12)
+
+
+def test_smoothed_labels_of_a_sigmoid_lie_between_zero_and_one() -> None:
+    x, y = VECTORS["loss/prediction"], VECTORS["loss/zero_one"]
+    smoothed = gr.interpret(lambda x, y: losses.sigmoid_cross_entropy(x, y, "none", label_smoothing=0.2))(x, y)
+    plain = gr.interpret(lambda x, y: losses.sigmoid_cross_entropy(x, y, "none"))(x, 0.8 * y + 0.1)
+    np.testing.assert_allclose(smoothed, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_weights_multiply_and_masks_leave_out(name: str) -> None:
+    x, y = VECTORS["loss/prediction"], VECTORS[f"loss/{TARGETS[name]}"]
+    elements = VECTORS[f"loss/{name}/none"]
+    weights, mask = np.linspace(0.5, 2.0, 6), np.array([True, False, True, True, False, True])
+    rows = weights.reshape(6, *[1] * (elements.ndim - 1)) * elements
+    weighted = gr.interpret(lambda x, y, w: loss_function(name)(x, y, weights=w))(x, y, weights)
+    np.testing.assert_allclose(weighted, rows.mean(), rtol=1e-12)
+    both = gr.interpret(lambda x, y, w, m: loss_function(name)(x, y, weights=w, mask=m))(x, y, weights, mask)
+    np.testing.assert_allclose(both, rows[mask].mean(), rtol=1e-12)
+    none = gr.interpret(lambda x, y, m: loss_function(name)(x, y, "none", mask=m))(x, y, mask)
+    np.testing.assert_allclose(none, np.where(mask.reshape(6, *[1] * (elements.ndim - 1)), elements, 0), rtol=1e-12)
+
+
+def test_a_masked_row_may_hold_anything() -> None:
+    x = np.array([[1.0, 2.0], [np.inf, np.nan]])
+    loss = gr.grad(lambda x, y, m: losses.sparse_softmax_cross_entropy(x, y, mask=m))
+    slope = gr.interpret(loss)(x, np.array([0, 1]), np.array([True, False]))
+    assert np.isfinite(slope[0]).all()
+
+
+def test_the_sum_of_squared_errors_is_a_sum() -> None:
+    x, y = VECTORS["loss/prediction"], VECTORS["loss/target"]
+    total = gr.interpret(lambda x, y: losses.sum_squared_error(x, y))(x, y)
+    np.testing.assert_allclose(total, ((x - y) ** 2).sum(), rtol=1e-12)
+
+
+def test_weights_that_do_not_fit_and_smoothing_that_is_no_share_are_refused() -> None:
+    x, y = VECTORS["loss/prediction"], VECTORS["loss/target"]
+    with pytest.raises(errors.ShapeError, match="weights f64\\[5\\] do not fit the unreduced loss f64\\[6,5\\]"):
+        gr.interpret(lambda x, y: losses.mean_squared_error(x, y, weights=np.ones(5)))(x, y)
+    with pytest.raises(errors.ArgumentError, match="label_smoothing=2 is not a share"):
+        gr.interpret(lambda x, y: losses.sigmoid_cross_entropy(x, y, label_smoothing=2))(x, y)
+
+
 ACTIVATIONS = [n.split("/")[1] for n in VECTORS.files if n.startswith("activation/") and n.endswith("/gradient")]
 
 
