@@ -2,7 +2,7 @@
 
 `reduction` is "mean", over every element of the unreduced loss, or "sum", both of which give a scalar, or "none".
 `weights`, of the unreduced loss's shape or of its first axes, multiply its elements; the mean is still over their
-number, as in Keras. `mask`, booleans of such a shape, leaves elements out: they are 0, and the mean does not count them.
+number, as in Keras. `mask`, booleans of such a shape, leaves elements out: they are 0, and the mean skips them.
 Raises `ShapeError` where shapes differ (predictions and targets never broadcast), `DTypeError` where dtypes do,
 `ArgumentError` for another reduction.
 
@@ -59,7 +59,7 @@ def sum_squared_error(
 
 @composite
 def huber(
-    prediction: TensorLike, target: TensorLike, delta: float = 1.0, reduction: Reduction = "mean", *,
+    prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean", delta: float = 1.0, *,
     weights: TensorLike | None = None, mask: TensorLike | None = None,
 ) -> Tensor:  # fmt: skip
     """½d² where |d| ≤ δ, else δ(|d| − ½δ), of d = prediction − target (Huber, 1964)."""
