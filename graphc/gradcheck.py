@@ -20,6 +20,7 @@ from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import reachable
 from graphc.ir.interp import evaluate_node, evaluate_nodes
 from graphc.ir.node import Array, Node, Read
+from graphc.ir.types import FROM_NUMPY
 from graphc.sites import user_site
 
 #: Parameters of more elements are checked along this many random directions instead of one by one.
@@ -298,4 +299,4 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
 
 def wide(array: Array) -> Array:
     """Floats as float64."""
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    return array.astype(np.float64) if FROM_NUMPY[array.dtype].is_float else array

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.frontend import api, random
+from graphc.frontend.promotion import cast
 from graphc.frontend.random import Key
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, expect_constant
@@ -27,8 +28,8 @@ TRUNCATED_STDDEV = 0.87962566103423978
 
 
 def initial(shape: Shape, dtype: DType, draw: Callable[[Key], Tensor]) -> Initial:
-    """An initial value of a shape."""
-    return Initial(TensorType(dtype, tuple(shape)), draw)
+    """An initial value of a shape, drawn in the dtype that it is computed in."""
+    return Initial(TensorType(dtype, tuple(shape)), lambda key: cast(draw(key), dtype))
 
 
 def zeros(shape: Shape = (), dtype: DType = f32) -> Initial:
@@ -48,17 +49,17 @@ def constant(shape: Shape = (), dtype: DType = f32, *, value: float) -> Initial:
 
 def uniform(shape: Shape = (), dtype: DType = f32, *, low: float = -0.05, high: float = 0.05) -> Initial:
     """Uniform on [low, high)."""
-    return initial(shape, dtype, lambda key: random.uniform(tuple(shape), key, low, high, dtype))
+    return initial(shape, dtype, lambda key: random.uniform(tuple(shape), key, low, high, dtype.computed))
 
 
 def normal(shape: Shape = (), dtype: DType = f32, *, mean: float = 0.0, stddev: float = 0.05) -> Initial:
     """Normal."""
-    return initial(shape, dtype, lambda key: random.normal(tuple(shape), key, mean, stddev, dtype))
+    return initial(shape, dtype, lambda key: random.normal(tuple(shape), key, mean, stddev, dtype.computed))
 
 
 def truncated_normal(shape: Shape = (), dtype: DType = f32, *, stddev: float = 0.05) -> Initial:
     """Normal of a standard deviation `stddev` before values beyond two of them are drawn anew."""
-    return initial(shape, dtype, lambda key: random.truncated_normal(tuple(shape), key, 2.0, dtype) * stddev)
+    return initial(shape, dtype, lambda key: random.truncated_normal(tuple(shape), key, 2.0, dtype.computed) * stddev)
 
 
 def variance_scaling(

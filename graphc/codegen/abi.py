@@ -63,7 +63,8 @@ class EntryEmitter:
     """Emits the exported functions of one entry."""
 
     def __init__(self, module: Module, library: KernelLibrary, layout: StateLayout, abi: EntryAbi):
-        self.module, self.layout, self.abi, self.entry = module, layout, abi, abi.schedule
+        self.module, self.library, self.layout = module, library, layout
+        self.abi, self.entry = abi, abi.schedule
         self.body, self.checker = f"{self.entry.name}.body", f"{self.entry.name}.check"
         emit_body(module, library, self.body, self.entry, layout)
 

@@ -15,6 +15,7 @@ from graphc.codegen.abi import HEAD, EntryEmitter
 from graphc.codegen.address import MEMORY, Sizes
 from graphc.codegen.copy import COPY_BYTES
 from graphc.codegen.guards import INVALID, Checks, check_state, check_workspace, is_null, status
+from graphc.codegen.lanes import Lanes
 from graphc.codegen.llvm import Builder, Module, Value
 from graphc.ir.dim import align_up
 from graphc.runtime.signature import ALIGN
@@ -211,7 +212,7 @@ class EpochEmitter:
             with b.loop(b.i64(0), sizes(prod(buffer.type.shape))) as loop:
                 x = b.load(element, b.gep(element, value, loop.index))
                 at = b.gep("double", total, loop.index)
-                wide = x if element == "double" else b.cast("fpext", x, "double")
+                wide = self.scalars(b, buffer.type.dtype.name).cast(x, "f64")
                 b.store(b.binary("fadd", b.load("double", at), b.binary("fmul", wide, weight)), at)
 
     def deliver(
@@ -225,8 +226,12 @@ class EpochEmitter:
             wanted = b.select(is_null(b, array), b.i64(0), sizes(prod(buffer.type.shape)))
             with b.loop(b.i64(0), wanted) as loop:
                 mean = b.binary("fdiv", b.load("double", b.gep("double", total, loop.index)), weight)
-                narrow = mean if element == "double" else b.cast("fptrunc", mean, element)
+                narrow = self.scalars(b, "f64").cast(mean, buffer.type.dtype.name)
                 b.store(narrow, b.gep(element, array, loop.index))
+
+    def scalars(self, b: Builder, dtype: str) -> Lanes:
+        """Arithmetic on single numbers of a dtype."""
+        return Lanes(b, dtype, 1, self.entry.library.target)
 
     def pair(
         self, b: Builder, sizes: Sizes, workspace: Value, buffer: Buffer, place: Value

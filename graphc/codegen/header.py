@@ -67,6 +67,11 @@ const char *{prefix}_error(int32_t code);
 size_t {prefix}_workspace_bytes({symbols});
 """
 
+NARROW = """\
+/* Floats of 16 bits are passed as their bits in uint16_t: f16 is IEEE 754's binary16 (_Float16 where there is one),
+ * bf16 the upper half of a float's bits. */
+"""
+
 BOTTOM = """\
 #ifdef __cplusplus
 }}
@@ -91,6 +96,11 @@ def header_text(signature: Signature) -> str:
         variables=commented(variables) or " *   (none)",
         symbols=dims([s.name for s in signature.symbols]),
     )
+    dtypes = {v.dtype for v in signature.state}
+    for entry in signature.entries:
+        dtypes.update([i.dtype for i in entry.inputs], [o.dtype for o in entry.outputs])
+    if dtypes & {"f16", "bf16"}:
+        common = f"{NARROW}\n{common}"
     parts = [top, common, *(entry_text(e) for e in signature.entries), BOTTOM.format(macro=macro)]
     return "\n".join(parts)
 

@@ -70,10 +70,9 @@ def finfo(type: DType | TensorLike, /) -> FloatInfo:
     dtype = dtype_of(type)
     if not dtype.is_float:
         raise DTypeError(f"finfo: {dtype} is no float", site=user_site(), help="gr.iinfo tells of integers")
-    info = np.finfo(f"f{dtype.itemsize}")
-    return FloatInfo(
-        8 * dtype.itemsize, float(info.eps), float(info.max), float(info.min), float(info.smallest_normal), dtype
-    )
+    eps = 2.0 ** (1 - dtype.precision)
+    largest = (2.0 - eps) * 2.0**dtype.largest_exponent
+    return FloatInfo(8 * dtype.itemsize, eps, largest, -largest, 2.0 ** (1 - dtype.largest_exponent), dtype)
 
 
 def iinfo(type: DType | TensorLike, /) -> IntegerInfo:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from graphc import ops
-from graphc.frontend.composite import composite
+from graphc.frontend.composite import composite, named
+from graphc.frontend.dtypes import finfo
 from graphc.frontend.elementwise import (
     abs,
     equal,
@@ -69,7 +68,7 @@ def heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
     return where(less(x, 0), 0.0, where(greater(x, 0), 1.0, where(isnan(x), math.nan, middle)))
 
 
-@composite
+@named
 def nan_to_num(
     x: TensorLike, copy: bool = True, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
@@ -77,7 +76,7 @@ def nan_to_num(
     tensor = numeric(x)
     if not tensor.dtype.is_float:
         return tensor
-    largest = float(np.finfo(tensor.dtype.name.replace("f", "float")).max)
+    largest = finfo(tensor).max
     above = where(equal(tensor, math.inf), largest if posinf is None else posinf, tensor)
     below = where(equal(tensor, -math.inf), -largest if neginf is None else neginf, above)
     return where(isnan(tensor), nan, below)

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from graphc import ops
-from graphc.errors import ArgumentError, TraceError
+from graphc.errors import ArgumentError, DTypeError, TraceError
 from graphc.frontend.api import add, cos, less, log, multiply, sqrt, where
 from graphc.frontend.manipulation import normal_shape
 from graphc.frontend.promotion import apply, as_tensor, cast, stretch
@@ -62,7 +62,7 @@ def split(key: Key, num: int = 2) -> tuple[Key, ...]:
 def uniform(
     shape: Shape = (), key: Key | None = None, low: float = 0.0, high: float = 1.0, dtype: DType = f32
 ) -> Tensor:
-    """Uniform on [low, high): 24 random bits in f32, 53 in f64."""
+    """Uniform on [low, high): as many random bits as the dtype's significand has."""
     unit = unit_interval(normal_shape(shape), chosen(key), dtype)
     return unit if (low, high) == (0.0, 1.0) else add(multiply(unit, high - low), low)
 
@@ -75,10 +75,10 @@ def normal(
     Box and Muller, "A note on the generation of random normal deviates", 1958. In f32 no |z| exceeds 5.8.
     """
     sizes, key = normal_shape(shape), chosen(key)
-    u = 1.0 - unit_interval(sizes, key, dtype, word=0)
-    v = unit_interval(sizes, key, dtype, word=1)
+    u = 1.0 - unit_interval(sizes, key, dtype.computed, word=0)
+    v = unit_interval(sizes, key, dtype.computed, word=1)
     z = multiply(sqrt(-2.0 * log(u)), cos((2.0 * math.pi) * v))
-    return z if (mean, stddev) == (0.0, 1.0) else z * stddev + mean
+    return cast(z if (mean, stddev) == (0.0, 1.0) else z * stddev + mean, dtype)
 
 
 def truncated_normal(shape: Shape = (), key: Key | None = None, bound: float = 2.0, dtype: DType = f32) -> Tensor:
@@ -86,9 +86,9 @@ def truncated_normal(shape: Shape = (), key: Key | None = None, bound: float = 2
 
     The inverse of its distribution by Winitzki's erf⁻¹ (2008), polished by two Newton steps on erf.
     """
-    unit = unit_interval(normal_shape(shape), chosen(key), dtype)
+    unit = unit_interval(normal_shape(shape), chosen(key), dtype.computed)
     limit = math.erf(bound / math.sqrt(2.0))
-    return inverse_erf((unit * 2.0 - 1.0) * limit) * math.sqrt(2.0)
+    return cast(inverse_erf((unit * 2.0 - 1.0) * limit) * math.sqrt(2.0), dtype)
 
 
 def inverse_erf(p: Tensor) -> Tensor:
@@ -117,12 +117,14 @@ def randint(low: int, high: int, shape: Shape = (), key: Key | None = None, dtyp
 
 
 def unit_interval(shape: Sequence[Size], key: Key, dtype: DType, word: int = 0) -> Tensor:
-    """Uniform on [0, 1): a multiple of 2⁻²⁴ in f32, of 2⁻⁵³ in f64."""
+    """Uniform on [0, 1): a multiple of 2⁻ᵖ, where p is the dtype's precision."""
+    if not dtype.is_float:
+        raise DTypeError(f"random numbers of {dtype}", site=user_site(), help="use a float dtype, or random.randint")
     bits = random_bits(shape, key, word)
     if dtype == f64:
         fine = cast(bits >> 5, f64) * 2.0**26 + cast(random_bits(shape, key, 1 - word) >> 6, f64)
         return fine * 2.0**-53
-    return cast(bits >> 8, f32) * 2.0**-24
+    return cast(cast(bits >> (32 - dtype.precision), f32) * 2.0**-dtype.precision, dtype)
 
 
 def random_bits(shape: Sequence[Size], key: Key, word: int) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from graphc import ops
 from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.frontend.composite import in_f32
 from graphc.frontend.elementwise import (
     divide,
     equal,
@@ -63,12 +64,14 @@ def count_nonzero(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -
     return reduce(ops.ReduceSum, cast(truth(x), i64), axis, keepdims)
 
 
+@in_f32
 def mean(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The mean over axes; integers as f32; NaN over none."""
     tensor = as_float(x)
     return divide(sum(tensor, axis, keepdims=keepdims), count(tensor, axis))
 
 
+@in_f32
 def var(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdims: bool = False) -> Tensor:
     """The variance over axes: Σ(x − mean)² / max(n − correction, 0)."""
     tensor = as_float(x)
@@ -77,6 +80,7 @@ def var(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdi
     return divide(squares, degrees(count(tensor, axis), correction))
 
 
+@in_f32
 def std(x: TensorLike, axis: Axis = None, *, correction: int | float = 0, keepdims: bool = False) -> Tensor:
     """The standard deviation over axes; its derivative where it is 0 is 0."""
     return root(var(x, axis, correction=correction, keepdims=keepdims))

@@ -37,6 +37,21 @@ class DType:
         return self.is_float and self.itemsize == 2
 
     @property
+    def computed(self) -> DType:
+        """The dtype that it is computed in: f32 for 16-bit floats, else itself."""
+        return f32 if self.is_narrow else self
+
+    @property
+    def precision(self) -> int:
+        """Bits of a float's significand, the first one included."""
+        return FORMATS[self.name][0]
+
+    @property
+    def largest_exponent(self) -> int:
+        """The exponent of a float's largest numbers; that of its least normal ones is 1 minus it."""
+        return FORMATS[self.name][1]
+
+    @property
     def is_integer(self) -> bool:
         """Signed or unsigned, not bool."""
         return self.kind in ("int", "uint")
@@ -51,6 +66,9 @@ class DType:
     def __repr__(self) -> str:
         return self.name
 
+
+#: Of each float: bits of the significand, the largest exponent.
+FORMATS = {"f64": (53, 1023), "f32": (24, 127), "f16": (11, 15), "bf16": (8, 127)}
 
 f32 = DType("f32", "float", 4)
 f64 = DType("f64", "float", 8)

@@ -48,7 +48,7 @@ def global_norm(gradients: Sequence[TensorLike]) -> Tensor:
     tensors = [as_tensor(g) for g in gradients]
     if not tensors:
         raise ArgumentError("global_norm: no gradients", site=user_site(), help="give a list of at least one")
-    dtype = max((t.dtype for t in tensors), key=lambda t: t.itemsize)
+    dtype = max((t.dtype.computed for t in tensors), key=lambda t: t.itemsize)
     total = sum_of([cast(api.sum(api.square(t)), dtype) for t in tensors])
     return api.sqrt(total)
 

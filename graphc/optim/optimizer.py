@@ -129,7 +129,7 @@ class Optimizer:
         a gradient and a Variable.
         """
         recording = current("an optimizer's step")
-        updates = [expect_pair(pair) for pair in pairs]
+        updates = [in_computed(*expect_pair(pair)) for pair in pairs]
         if not updates:
             raise ArgumentError("apply_gradients: no pairs", site=user_site())
         parameters = [parameter for _, parameter in updates]
@@ -211,7 +211,7 @@ class Optimizer:
 
     def _prepare(self, parameters: Sequence[Variable]) -> None:
         """Create the optimizer's own state at its first use; its scalars have the widest dtype of the parameters."""
-        self._dtype = max((p.dtype for p in parameters), key=lambda t: t.itemsize)
+        self._dtype = max((p.dtype.computed for p in parameters), key=lambda t: t.itemsize)
         if self._rate is None and not isinstance(self._given_rate, (Tensor, Schedule)):
             self._rate = self._variable(np.asarray(self._given_rate, self._dtype.numpy), "learning_rate")
         if self._count is None and self.counts:
@@ -230,9 +230,9 @@ class Optimizer:
                     self._sums[parameter] = self._slot(parameter, "accumulated", 0.0)
 
     def _slot(self, parameter: Variable, stem: str, initial: float) -> Variable:
-        """State of a parameter's type."""
+        """State of a parameter's shape, in the dtype that it is computed in."""
         shape = [int(s) for s in parameter.type.shape]  # type: ignore[arg-type]
-        return self._variable(np.full(shape, initial, parameter.dtype.numpy), stem, parameter)
+        return self._variable(np.full(shape, initial, parameter.dtype.computed.numpy), stem, parameter)
 
     def _variable(self, initial: np.ndarray, stem: str, parameter: Variable | None = None) -> Variable:
         """State of this optimizer, below its parameter if it is of one."""
@@ -256,12 +256,12 @@ class Optimizer:
     def _update(self, parameter: Variable, gradient: Tensor, rate: Tensor, due: Tensor | None) -> None:
         """One parameter's step."""
         slots = self._slots[parameter]
-        old = as_tensor(parameter)
+        old = cast(as_tensor(parameter), parameter.dtype.computed)
         own_rate = cast(rate, old.dtype)
         decayed, direction = self._decayed(old, gradient, own_rate)
         new = self.step(decayed, direction, own_rate, *(as_tensor(s) for s in slots))
         for variable, value in zip((parameter, *slots), new, strict=True):
-            keep(variable, value, due)
+            keep(variable, cast(value, variable.dtype), due)
 
     def _decayed(self, parameter: Tensor, gradient: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """Parameter and gradient after weight decay."""
@@ -271,6 +271,11 @@ class Optimizer:
         if self.style == "keras" if decoupled is None else decoupled:
             return parameter * (1.0 - rate * decay), gradient
         return parameter, gradient + decay * parameter
+
+
+def in_computed(gradient: Tensor, parameter: Variable) -> tuple[Tensor, Variable]:
+    """A pair with the gradient in the dtype that it is computed in: steps on 16-bit parameters are taken in f32."""
+    return cast(gradient, gradient.dtype.computed), parameter
 
 
 def keep(variable: Variable, value: Tensor, due: Tensor | None) -> None:

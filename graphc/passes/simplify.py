@@ -90,10 +90,6 @@ LOGIC = (
 )  # fmt: skip
 
 
-#: Bits of the significands of floats.
-SIGNIFICAND = {"f64": 53, "f32": 24, "f16": 11, "bf16": 8}
-
-
 def is_lossless(source: DType, target: DType) -> bool:
     """Whether every value of one dtype is a value of the other."""
     if source == target or source.kind == "bool":
@@ -103,7 +99,7 @@ def is_lossless(source: DType, target: DType) -> bool:
     if source.is_float:
         return target.itemsize > source.itemsize  # neither of two 16-bit formats holds the other
     if target.is_float:
-        return 8 * source.itemsize <= SIGNIFICAND[target.name]
+        return 8 * source.itemsize <= target.precision
     if source.kind == target.kind:
         return target.itemsize >= source.itemsize
     return source.kind == "uint" and target.itemsize > source.itemsize

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from graphc.ir import build
 from graphc.ir.graph import Graph
 from graphc.ir.node import Leaf, Node
-from graphc.ir.types import f32
 
 
 def widen(graph: Graph, skip: Collection[str] = ()) -> Graph:
@@ -26,6 +25,6 @@ def widened(node: Node, operands: list[Node]) -> Node:
     """A node on new operands; in f32 and rounded, unless its op takes 16-bit floats as they are."""
     if node.op.narrow:
         return node.scope.node(node.op, *operands)
-    wide = [build.cast(x, f32) if x.type.dtype.is_narrow else x for x in operands]
+    wide = [build.cast(x, x.type.dtype.computed) for x in operands]
     result = node.scope.node(node.op.widened(), *wide)
     return build.cast(result, node.type.dtype) if node.type.dtype.is_narrow else result

@@ -69,11 +69,7 @@ def read_array(value: Any, dtype: str, rank: int, role: str) -> Array:
     if isinstance(value, np.generic):
         return np.asarray(value)
     try:
-        if hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)
-        if hasattr(value, "__array__"):
-            return np.asarray(value)
-        return np.asarray(memoryview(value))
+        return read_foreign(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise ArgumentError(
             f"{role}: {type(value).__name__} is not an array ({error})",
@@ -81,6 +77,18 @@ def read_array(value: Any, dtype: str, rank: int, role: str) -> Array:
             site=user_site(),
             help=f"pass np.asarray({role.rsplit(' ', 1)[-1]}, dtype={numpy_name(dtype)})",
         ) from None
+
+
+def read_foreign(value: Any) -> Array:
+    """An array of another library; by DLPack, unless that can't name its dtype (JAX's bfloat16)."""
+    convertible = hasattr(value, "__array__")
+    if hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(value)
+        except (TypeError, ValueError, RuntimeError, BufferError):
+            if not convertible:
+                raise
+    return np.asarray(value if convertible else memoryview(value))
 
 
 def read_number(value: bool | int | float, dtype: str, rank: int, role: str) -> Array:
