@@ -22,7 +22,7 @@ from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import bool_
-from graphc.nn.functional import centred
+from graphc.nn.functional import centred, softplus
 from graphc.sites import user_site
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
@@ -83,7 +83,7 @@ def sigmoid_cross_entropy(
     expect_smoothing(label_smoothing)
     if label_smoothing:
         y = (1.0 - label_smoothing) * y + 0.5 * label_smoothing
-    return reduced(api.maximum(x, 0) - x * y + api.log1p(api.exp(-api.abs(x))), reduction, weights, mask)
+    return reduced(softplus(x) - x * y, reduction, weights, mask)
 
 
 @composite

@@ -3,29 +3,51 @@
 from graphc.frontend.convolution import conv, conv_transpose
 from graphc.nn.convolution import Conv1D, Conv2D, Conv3D
 from graphc.nn.functional import (
+    celu,
     elu,
     gelu,
+    glu,
+    hard_shrink,
     hard_sigmoid,
+    hard_silu,
+    hard_swish,
+    hard_tanh,
     identity,
     leaky_relu,
     log_sigmoid,
     log_softmax,
     logsumexp,
+    mish,
     one_hot,
+    prelu,
     relu,
     relu6,
     rsqrt,
     selu,
     sigmoid,
     silu,
+    soft_shrink,
     softmax,
     softplus,
     softsign,
+    swiglu,
     swish,
     tanh,
+    tanh_shrink,
+    threshold,
 )
 from graphc.nn.layers import Activation, Dense, Dropout, Flatten, Sequential
 from graphc.nn.module import Module
+from graphc.nn.normalization import (
+    batch_norm,
+    cosine_similarity,
+    group_norm,
+    instance_norm,
+    l2_normalize,
+    layer_norm,
+    moments,
+    rms_norm,
+)
 from graphc.nn.pooling import (
     avg_pool,
     global_avg_pool,
@@ -38,7 +60,10 @@ from graphc.nn.pooling import (
 
 __all__ = [
     "Activation", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout", "Flatten", "Module", "Sequential", "avg_pool",
-    "conv", "conv_transpose", "elu", "gelu", "global_avg_pool", "global_max_pool", "hard_sigmoid", "identity",
-    "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "min_pool", "one_hot", "reduce_window", "relu",
-    "relu6", "rsqrt", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "sum_pool", "swish", "tanh",
+    "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "elu", "gelu", "global_avg_pool",
+    "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+    "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax",
+    "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window", "relu", "relu6",
+    "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sum_pool",
+    "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
 ]  # fmt: skip

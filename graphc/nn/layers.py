@@ -25,7 +25,7 @@ ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
 ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
     name: getattr(functional, name)
     for name in functional.__all__
-    if name not in ("identity", "logsumexp", "one_hot", "rsqrt")
+    if name not in ("identity", "logsumexp", "one_hot", "prelu", "rsqrt", "threshold")
 }
 ACTIVATIONS["linear"] = functional.identity
 
