@@ -17,7 +17,7 @@ import numpy as _numpy  # the one dependency that every use has
 from graphc.version import VERSION
 
 if TYPE_CHECKING:  # `as` exports a name to strict type checkers
-    from graphc import errors as errors, init as init, losses as losses, nn as nn, optim as optim
+    from graphc import errors as errors, init as init, losses as losses, metrics as metrics, nn as nn, optim as optim
     from graphc.errors import (
         ArgumentError as ArgumentError,
         BuildError as BuildError,
@@ -127,7 +127,7 @@ _NAMES = {
 }  # fmt: skip
 _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names}
 _HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
-_SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "nn", "optim")}
+_SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "metrics", "nn", "optim")}
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 
 __all__ = sorted([*_HOMES, *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])
