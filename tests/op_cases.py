@@ -108,6 +108,16 @@ CASES: tuple[Case, ...] = (
     Case(ops.ScatterAdd(0), ((5, 3), (7,), (7, 3)), (1,)),
     Case(ops.ScatterAdd(2, 1), ((2, 3, 5, 2), (2, 4), (2, 3, 4, 2)), (1,)),
     Case(ops.ScatterAdd(0), ((0, 3), (2,), (2, 3)), (1,)),
+    *(
+        Case(scatter(*places), shapes, (1,))
+        for scatter in (ops.ScatterSet, ops.ScatterMax, ops.ScatterMul)
+        for places, shapes in (
+            ((0,), ((5, 3), (7,), (7, 3))),
+            ((2, 1), ((2, 3, 5, 2), (2, 4), (2, 3, 4, 2))),
+            ((0,), ((0, 3), (2,), (2, 3))),
+            ((1, 0), ((3, 4), (), (3,))),
+        )
+    ),
     Case(ops.Iota(f64, (3, 4), 1), ()),
     Case(ops.Iota(i32, (0, 4), 0), ()),
     Case(ops.After(), ((3, 4), (2,))),

@@ -267,7 +267,8 @@ class Grower:
         taken = build.gather(x, indices, axis, batch)
         if x.type.dtype == bool_ or self.flip():
             return taken
-        return build.scatter_add(x, indices, taken if self.flip() else build.ones_like(taken), axis, batch)
+        scatter = self.choose(ops.indexing.SCATTERS)(axis, batch)
+        return build.apply(scatter, x, indices, taken if self.flip() else build.ones_like(taken))
 
     def iota(self) -> Node:
         shape = tuple(self.choose(SIZES) for _ in range(self.choose((1, 2))))

@@ -337,7 +337,7 @@ def test_writing_into_a_tensor() -> None:
         x[0] = 1.0
         return x
 
-    assert "build a new one with gr.where or gr.concat" in message(errors.TraceError, traced(f, x=gr.f32[3]))
+    assert "x.at[key].set(value) gives a new one" in message(errors.TraceError, traced(f, x=gr.f32[3]))
 
 
 @pytest.fixture(scope="module")

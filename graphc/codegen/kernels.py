@@ -81,16 +81,20 @@ def emit_range(k: Emission, statement: Range) -> None:
 
 
 def emit_position(k: Emission, statement: Position) -> None:
-    """An index read from memory, clamped."""
+    """An index read from memory: a negative one from the end, all clamped."""
     lane = k.values[statement.value]
-    limit = k.b.sub(k.sizes(statement.size), k.b.i64(1))
+    size = k.sizes(statement.size)
+    limit = k.b.sub(size, k.b.i64(1))
     lanes = 1 if lane.uniform else lane_count(lane.chunks[0].type)
     e = Lanes(k.b, "i64", lanes, k.target)
     clamped = []
     for chunk in lane.chunks:
         given = Lanes(k.b, lane.dtype, lanes, k.target)
         signed = given.min(chunk, given.constant(2**63 - 1)) if lane.dtype == "u64" else chunk
-        low = e.max(given.cast(signed, "i64"), e.constant(0))
+        wide = given.cast(signed, "i64")
+        if given.signed:
+            wide = e.select(e.lt(wide, e.constant(0)), e.add(wide, k.b.splat(size, lanes)), wide)
+        low = e.max(wide, e.constant(0))
         clamped.append(e.min(low, k.b.splat(limit, lanes)))
     k.values[statement.result] = Lane("i64", tuple(clamped), lane.uniform)
     if lane.uniform:

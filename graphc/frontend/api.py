@@ -186,8 +186,10 @@ from graphc.frontend.transcendental import (
     sinh,
     tan,
 )
+from graphc.frontend.updates import At
 
 __all__ = [
+    "At",
     "abs",
     "acos",
     "acosh",

@@ -1,149 +1,362 @@
-"""Reading parts of tensors: basic indexing with numbers and slices, and reads at computed places."""
+"""Reading parts of tensors: `x[key]` with numbers, slices, arrays and masks; reads at computed places.
+
+A key is taken apart into one entry an axis. Numbers and slices are a box of the tensor (`Slice`, `Flip`); integer
+arrays, a number among them, are one `Gather` along the axes they index, which are merged first if they are several.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
-from types import EllipsisType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from graphc import ops
 from graphc.errors import DTypeError, ShapeError, UnsupportedError
-from graphc.frontend.elementwise import equal
-from graphc.frontend.manipulation import moveaxis
-from graphc.frontend.promotion import apply, as_tensor, cast, stretch
+from graphc.frontend.elementwise import equal, less, maximum, minimum, where
+from graphc.frontend.manipulation import flip, moveaxis, permute_dims, reshape
+from graphc.frontend.promotion import apply, array_of, as_tensor, broadcast, cast, stretch
 from graphc.frontend.recording import current, describe
 from graphc.frontend.reductions import normal_axes
 from graphc.frontend.size import SymbolicSize, is_size, to_size
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.ir.dim import Dim, Size, known_le, maximum, minimum
-from graphc.ir.node import Input, Node
-from graphc.ir.types import DType, f32
+from graphc.ir import dim
+from graphc.ir.dim import Dim, Size, known_le
+from graphc.ir.node import Array, Constant, Input, Node
+from graphc.ir.types import DType, bool_, f32, i64
+from graphc.ops.movement import slice_size
+from graphc.ops.size import SizeOf
 from graphc.sites import user_site
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """`x[key]`: whole numbers, slices with a step of at least 1, `...`, None; or one integer tensor (see `take`)."""
-    if is_index_array(key):
-        return take(x, key, axis=0)
-    keys = expanded(x, key if isinstance(key, tuple) else (key,))
+    """`x[key]` as NumPy's: whole numbers, slices, `...`, None, integer arrays and tensors, constant boolean masks.
+
+    Negative places count from the end. Numbers outside an axis are an error; so are index arguments of the entry, when
+    it is called; computed indices clamp. Raises `UnsupportedError` for a computed mask: its result has no fixed size.
+    """
     tensor = as_tensor(x)
-    starts, stops, steps, shape, axis = [], [], [], list[Size | None](), 0
-    for k in keys:
-        if k is None:
-            shape.append(1)
-            continue
-        size = tensor.type.shape[axis]
-        start, stop, step = bounds(tensor, k, size, axis)
-        starts.append(start)
-        stops.append(stop)
-        steps.append(step)
-        axis += 1
-        shape.append(None if isinstance(k, slice) else -1)
-    return cut(tensor, tuple(starts), tuple(stops), tuple(steps), shape)
+    keys = parsed(tensor, key)
+    region = box_of(tensor, keys).read(tensor)
+    return gathered(region, *indexed(region, keys)) if has_places(keys) else region
 
 
-def cut(
-    x: Tensor, starts: tuple[Size, ...], stops: tuple[Size, ...], steps: tuple[Size, ...], shape: list[Size | None]
-) -> Tensor:
-    """A box of x in the shape asked for: None keeps the next axis, −1 drops it, 1 is a new one."""
-    whole = all(s == 0 for s in starts) and stops == x.type.shape and all(s == 1 for s in steps)
-    box = x if whole else apply(ops.Slice(starts, stops, steps), x)
-    sizes = iter(box.type.shape)
-    result: list[Size] = []
-    for kind in shape:
-        if kind == 1:
-            result.append(1)
-            continue
-        size = next(sizes)
-        if kind is None:
-            result.append(size)
-    return box if tuple(result) == box.type.shape else apply(ops.Reshape(tuple(result)), box)
+# Keys
 
 
-def is_index_array(key: Any) -> bool:
-    """Whether an index is an array of places rather than one place or a slice."""
-    return isinstance(key, (Tensor, list)) or (isinstance(key, np.ndarray) and key.ndim > 0)
+class Places(NamedTuple):
+    """Integer places along an axis: of an array, or of a tensor."""
+
+    value: Array | Tensor
 
 
-def expanded(x: Tensor, keys: tuple[Any, ...]) -> list[Any]:
-    """The keys with `...` written out, one for each axis. Raises where there are too many, or a kind is unknown."""
-    for k in keys:
-        if not (k is None or isinstance(k, (slice, EllipsisType)) or is_size(k)) or isinstance(k, bool):
-            raise UnsupportedError(
-                f"indexing {x.type} with {type(k).__name__}",
+#: One entry of a key: a new axis, one place, a range, or an array of places.
+Entry = None | Size | slice | Places
+
+
+def parsed(x: Tensor, key: Any) -> list[Entry]:
+    """The key with `...` written out and masks as places: one entry an axis, and the Nones between."""
+    parts = key if isinstance(key, tuple) else (key,)
+    used = [axes_of(k) for k in parts]
+    dots = [i for i, k in enumerate(parts) if k is Ellipsis]
+    if sum(used) > x.ndim or len(dots) > 1:
+        message = f"too many indices for {x.type}: {sum(used)}"
+        raise ShapeError(message, operands=[describe("x", x.node)], site=user_site())
+    place = dots[0] if dots else len(parts)
+    before = [e for i in range(place) for e in entries_of(x, parts[i], sum(used[:i]))]
+    rest = [slice(None)] * (x.ndim - sum(used))
+    after = [e for i in range(place + 1, len(parts)) for e in entries_of(x, parts[i], x.ndim - sum(used[i:]))]
+    entries = [*before, *rest, *after]
+    return [placed(x, entries, i) for i in range(len(entries))] if has_places(entries) else entries
+
+
+def axes_of(k: Any) -> int:
+    """How many axes a part of a key stands for: a mask has one for each of its own."""
+    if k is None or k is Ellipsis:
+        return 0
+    is_mask = k.dtype in (bool_, np.bool_) if isinstance(k, (Tensor, np.ndarray)) else False
+    return k.ndim if is_mask else 1
+
+
+def has_places(keys: list[Entry]) -> bool:
+    """Whether a key holds arrays of places."""
+    return any(isinstance(k, Places) for k in keys)
+
+
+def entries_of(x: Tensor, k: Any, axis: int) -> list[Entry]:
+    """What one part of a key stands for, which begins at an axis."""
+    if k is None or isinstance(k, slice):
+        return [k]
+    if is_size(k) and not isinstance(k, bool):
+        return [to_size(k)]
+    if isinstance(k, Tensor):
+        if k.dtype == bool_:
+            return masked(x, array_behind(k), axis)
+        return [Places(integer("indexing", k))]
+    if isinstance(k, (list, tuple, np.ndarray)):
+        array = np.zeros(0, np.int64) if isinstance(k, (list, tuple)) and not k else array_of(k)
+        if array.dtype.kind == "b":
+            return masked(x, array, axis)
+        if array.dtype.kind in "iu":
+            return [Places(array)] if array.ndim else [int(array)]
+    raise UnsupportedError(
+        f"indexing {x.type} with {k!r}" if np.isscalar(k) else f"indexing {x.type} with {type(k).__name__}",
+        operands=[describe("x", x.node)],
+        site=user_site(),
+        help="places are whole numbers, slices, None, ..., integer tensors and arrays, or constant boolean masks",
+    )
+
+
+def array_behind(mask: Tensor) -> Array:
+    """A constant mask's array. Raises `UnsupportedError` for a computed one."""
+    if isinstance(mask.node.op, Constant):
+        return mask.node.op.array(mask.type)
+    raise UnsupportedError(
+        "a computed boolean mask selects no fixed number of elements",
+        operands=[describe("mask", mask.node)],
+        site=user_site(),
+        help="gr.where(mask, x, 0) keeps the shape; x.at[mask].set(v) changes elements; NumPy masks are constants",
+    )
+
+
+def masked(x: Tensor, mask: Array, axis: int) -> list[Entry]:
+    """A mask over one or more axes as the places where it is true."""
+    for size, length in zip(x.type.shape[axis : axis + mask.ndim], mask.shape, strict=True):
+        if not current().check_equal(size, length, f"a mask of {length} places along an axis of {size}"):
+            raise ShapeError(
+                f"a mask of shape {mask.shape} does not fit axes {axis} and on of {x.type}",
                 operands=[describe("x", x.node)],
                 site=user_site(),
-                help="gr.take and gr.take_along_axis read at integer places, gr.where chooses by a mask",
             )
-    used = sum(1 for k in keys if k is not None and k is not Ellipsis)
-    dots = [i for i, k in enumerate(keys) if k is Ellipsis]
-    if used > x.ndim or len(dots) > 1:
-        raise ShapeError(f"too many indices for {x.type}: {used}", operands=[describe("x", x.node)], site=user_site())
-    rest = [slice(None)] * (x.ndim - used)
-    place = dots[0] if dots else len(keys)
-    return [*keys[:place], *rest, *keys[place + len(dots) :]]
+    return [Places(p) for p in np.nonzero(mask)] if mask.ndim else [None, Places(np.flatnonzero(mask))]
 
 
-def bounds(x: Tensor, key: Any, size: Size, axis: int) -> tuple[Size, Size, int]:
-    """Where one key starts and stops along an axis of a size, and its step."""
+# Numbers and slices
+
+
+class Box(NamedTuple):
+    """The part of a tensor that numbers and slices name; axes with arrays of places are whole in it."""
+
+    starts: tuple[Size, ...]
+    stops: tuple[Size, ...]
+    steps: tuple[int, ...]
+    flipped: tuple[int, ...]  # axes whose slices run backward
+    kinds: tuple[str, ...]  # what becomes of the axes: "keep", "drop", or "new" for one of size 1
+
+    def sizes(self) -> tuple[Size, ...]:
+        """How many places it has along each axis."""
+        return tuple(map(slice_size, self.starts, self.stops, self.steps))
+
+    def cut(self, x: Tensor) -> Tensor:
+        """The box, with all of its axes."""
+        whole = all(s == 0 for s in self.starts) and self.stops == x.type.shape and all(s == 1 for s in self.steps)
+        box = x if whole else apply(ops.Slice(self.starts, self.stops, self.steps), x)
+        return flip(box, self.flipped) if self.flipped else box
+
+    def read(self, x: Tensor) -> Tensor:
+        """The box with the axes that the key asks for."""
+        box = self.cut(x)
+        sizes = iter(box.type.shape)
+        shape: list[Size] = []
+        for kind in self.kinds:
+            size = 1 if kind == "new" else next(sizes)
+            if kind != "drop":
+                shape.append(size)
+        return box if tuple(shape) == box.type.shape else apply(ops.Reshape(tuple(shape)), box)
+
+
+def box_of(x: Tensor, keys: list[Entry]) -> Box:
+    """The box that a key names."""
+    ranges = [slice(None) if isinstance(k, Places) else k for k in keys]
+    sized = [r for r in ranges if r is not None]
+    spans = [span(x, r, x.type.shape[axis], axis) for axis, r in enumerate(sized)]
+    return Box(
+        tuple(s.start for s in spans),
+        tuple(s.stop for s in spans),
+        tuple(abs(s.step) for s in spans),
+        tuple(axis for axis, s in enumerate(spans) if s.step < 0),
+        tuple("new" if r is None else "keep" if isinstance(r, slice) else "drop" for r in ranges),
+    )
+
+
+class Span(NamedTuple):
+    """start, stop and step of a slice of increasing places; a negative step says that they are read backward."""
+
+    start: Size
+    stop: Size
+    step: int
+
+
+def span(x: Tensor, key: slice | Size, size: Size, axis: int) -> Span:
+    """The places along an axis that a number or a slice names."""
     if isinstance(key, slice):
-        step = 1 if key.step is None else operator.index(key.step)
-        if step < 1:
-            raise UnsupportedError(
-                f"slicing with step {step}", operands=[describe("x", x.node)], site=user_site(), help="gr.flip reverses"
-            )
-        start, stop = (bound(x, b, size, default) for b, default in ((key.start, 0), (key.stop, size)))
-        return start, maximum(start, stop), step
-    place = to_size(key)
-    start = place + size if known_le(place, -1) else place
+        step = 1 if key.step is None else step_of(x, key.step)
+        if step > 0:
+            start, stop = bound(x, key.start, size, 0), bound(x, key.stop, size, size)
+            return Span(start, dim.maximum(start, stop), step)
+        last = bound(x, key.start, size - 1, size - 1, least=-1, count=size)
+        before = bound(x, key.stop, size - 1, -1, least=-1, count=size)
+        if step == -1:
+            return Span(before + 1, dim.maximum(before, last) + 1, step)
+        steps = dim.maximum((last - before + (-step - 1)) // -step, 0)
+        first = dim.maximum(last + (steps - 1) * step, 0) if not (isinstance(steps, int) and steps == 0) else 0
+        return Span(first, first + dim.maximum((steps - 1) * -step + 1, 0), step)
+    start = key + size if known_le(key, -1) else key
     message = f"index {key} is outside axis {axis} of {x.type}"
     if known_le(size, start) or known_le(start, -1):
         raise ShapeError(message, operands=[describe("x", x.node)], site=user_site())
     current().check(size - start, 1, message)
     current().check(start, 0, message)
-    return start, start + 1, 1
+    return Span(start, start + 1, 1)
 
 
-def bound(x: Tensor, value: Any, size: Size, default: Size) -> Size:
-    """An end of a slice, counted from the start and clamped into the axis as Python does."""
+def step_of(x: Tensor, step: Any) -> int:
+    """A slice's step. Raises `UnsupportedError` where it is 0 or not known while tracing."""
+    try:
+        known = operator.index(step)
+    except TypeError:
+        known = 0
+    if known == 0:
+        raise UnsupportedError(
+            f"slicing with step {step}",
+            operands=[describe("x", x.node)],
+            site=user_site(),
+            help="steps are whole numbers other than 0",
+        )
+    return known
+
+
+def bound(x: Tensor, value: Any, limit: Size, default: Size, least: int = 0, count: Size | None = None) -> Size:
+    """An end of a slice, counted from the start of `count` places and clamped to least … limit, as Python does."""
     if value is None:
         return default
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) or not (is_size(value) or hasattr(value, "__index__")):
+        operands = [describe("x", x.node), *([describe("end", value.node)] if isinstance(value, Tensor) else [])]
         raise UnsupportedError(
-            "a slice's ends must be known while tracing",
-            operands=[describe("x", x.node), describe("end", value.node)],
+            "a slice's ends must be whole numbers known while tracing",
+            operands=operands,
             site=user_site(),
-            help="gr.take reads at computed places",
+            help="gr.take(x, start + gr.arange(n), axis=0) reads n places at a computed start",
         )
     place = to_size(value)
-    return maximum(place + size, 0) if known_le(place, -1) else minimum(place, size)
+    if known_le(place, -1):
+        return dim.maximum(place + (limit if count is None else count), least)
+    return dim.minimum(place, limit)
+
+
+# Arrays of places
+
+
+def placed(x: Tensor, keys: list[Entry], position: int) -> Entry:
+    """An entry beside arrays of places: a number is one of rank 0."""
+    k = keys[position]
+    if k is None or isinstance(k, (slice, Places)):
+        return k
+    axis = sum(e is not None for e in keys[:position])
+    start = span(x, k, x.type.shape[axis], axis).start
+    return Places(as_tensor(SymbolicSize(start) if isinstance(start, Dim) else start, i64))
+
+
+def indexed(region: Tensor, keys: list[Entry]) -> tuple[list[int], list[Tensor], bool]:
+    """The axes of a key's box that places index, the places, and whether other entries stand between them."""
+    axes = [i for i, k in enumerate(keys) if isinstance(k, Places)]
+    values = [index_tensor(region, k, i) for i, k in enumerate(keys) if isinstance(k, Places)]
+    return axes, values, axes[-1] - axes[0] >= len(axes)
+
+
+def gathered(x: Tensor, axes: list[int], places: list[Tensor], apart: bool) -> Tensor:
+    """The elements at places along axes, which become the places' axes: where they were, or in front if `apart`."""
+    merged, axis, index = along_one_axis(x, axes, places, apart)
+    return apply(ops.Gather(axis), merged, index)
+
+
+def along_one_axis(x: Tensor, axes: list[int], places: list[Tensor], apart: bool) -> tuple[Tensor, int, Tensor]:
+    """x with indexed axes as one (moved to the front if `apart`), which axis that is, and the places along it."""
+    if len(axes) == 1:
+        return x, axes[0], places[0]
+    places = broadcast("indexing", *places)
+    sizes = [x.type.shape[a] for a in axes]
+    if apart:
+        x = permute_dims(x, [*axes, *(a for a in range(x.ndim) if a not in axes)])
+    axis = 0 if apart else axes[0]
+    shape = x.type.shape
+    merged = apply(ops.Reshape((*shape[:axis], math.prod(sizes), *shape[axis + len(axes) :])), x)
+    flat = within(places[0], sizes[0])
+    for place, size in zip(places[1:], sizes[1:], strict=True):
+        flat = flat * size_tensor(size) + within(place, size)
+    return merged, axis, flat
+
+
+def within(place: Tensor, size: Size) -> Tensor:
+    """Places as i64 inside an axis: negative ones counted from the end, all clamped."""
+    if isinstance(place.node.op, Constant) and isinstance(size, int):
+        return place
+    wide, count = cast(place, i64), size_tensor(size)
+    return minimum(maximum(where(less(wide, 0), wide + count, wide), 0), count - 1)
+
+
+def size_tensor(size: Size) -> Tensor:
+    """A size as a scalar i64."""
+    return as_tensor(size, i64) if isinstance(size, int) else apply(SizeOf(i64, size))
+
+
+def index_tensor(x: Tensor, places: Places, axis: int) -> Tensor:
+    """Places along an axis as a tensor: constants are checked here, arguments when the entry is called."""
+    size = x.type.shape[axis]
+    value = places.value
+    if isinstance(value, Tensor) and isinstance(value.node.op, Constant):
+        value = value.node.op.array(value.type)
+    if isinstance(value, Tensor):
+        expect_range(value, size, negative=True)
+        return value
+    wide = value.astype(np.int64)
+    if wide.size:
+        low, high = int(wide.min()), int(wide.max())
+        message = f"index {low if low < 0 and known_le(size + low, -1) else high} is outside axis {axis} of {x.type}"
+        if known_le(size, high) or known_le(size + low, -1):
+            raise ShapeError(message, operands=[describe("x", x.node)], site=user_site())
+        current().check(size, max(high + 1, -low), message)
+    return as_tensor(np.where(wide < 0, wide + size, wide) if isinstance(size, int) else wide)
 
 
 def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """The slices along an axis that integer indices name; the axis becomes the indices' axes.
 
-    Index arguments of an entry are range-checked when it is called; computed indices clamp.
+    Negative indices count from the end. Index arguments of an entry are range-checked when it is called, constants
+    here; computed indices clamp. Without an axis, a tensor of several axes is flattened first, as NumPy's.
     """
-    tensor, places = as_tensor(x), integer("take", indices)
+    tensor = as_tensor(x)
     if axis is None:
-        if tensor.ndim != 1:
-            raise ShapeError("take: an axis is needed", operands=[describe("x", tensor.node)], site=user_site())
-        axis = 0
+        tensor, axis = reshape(tensor, (-1,)), 0
     (along,) = normal_axes(tensor, axis)
-    expect_range(places, tensor.type.shape[along])
+    places = index_tensor(tensor, Places(integer("take", indices)), along)
     return apply(ops.Gather(along), tensor, places)
 
 
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int = -1) -> Tensor:
-    """result[i, …, j] = x[i, …, indices[i, …, j]]: the indices' other sizes are those of x."""
-    tensor, places = as_tensor(x), integer("take_along_axis", indices)
+    """result[i, …, j] = x[i, …, indices[i, …, j]]: the indices' other sizes are those of x, or broadcast with them."""
+    tensor, given = as_tensor(x), integer("take_along_axis", indices)
     (along,) = normal_axes(tensor, axis)
+    if given.ndim != tensor.ndim:
+        raise ShapeError(
+            f"take_along_axis: {given.type} does not have the {tensor.ndim} axes of {tensor.type}",
+            operands=[describe("x", tensor.node), describe("indices", given.node)],
+            site=user_site(),
+        )
     last = tensor.ndim - 1
-    expect_range(places, tensor.type.shape[along])
-    picked = apply(ops.Gather(last, last), moveaxis(tensor, along, last), moveaxis(places, along, last))
-    return moveaxis(picked, last, along)
+    rows, picks = moveaxis(tensor, along, last), moveaxis(index_tensor(tensor, Places(given), along), along, last)
+    shared: tuple[Size, ...] = tuple(
+        p if n == 1 else n for n, p in zip(rows.type.shape[:-1], picks.type.shape[:-1], strict=True)
+    )
+    if any(p not in (1, n) for n, p in zip(shared, picks.type.shape[:-1], strict=True)):
+        raise ShapeError(
+            f"take_along_axis: {given.type} and {tensor.type} do not broadcast off axis {along}",
+            operands=[describe("x", tensor.node), describe("indices", given.node)],
+            site=user_site(),
+        )
+    rows, picks = (stretch(t, (*shared, t.type.shape[-1])) for t in (rows, picks))
+    return moveaxis(apply(ops.Gather(last, last), rows, picks), last, along)
 
 
 def one_hot(indices: TensorLike, num_classes: int, dtype: DType = f32) -> Tensor:
@@ -171,14 +384,15 @@ def integer(name: str, indices: TensorLike) -> Tensor:
     return tensor
 
 
-def expect_range(indices: Tensor, size: Size) -> None:
-    """Have the entry refuse index arguments outside an axis; computed indices clamp by themselves."""
+def expect_range(indices: Tensor, size: Size, negative: bool = False) -> None:
+    """Have the entry refuse index arguments outside an axis (which `negative` ones count back from its end)."""
     node = argument(indices.node)
     if isinstance(size, Dim) or node is None:
         return
+    least = -size if negative and node.type.dtype.kind == "int" else 0
     ranges = current().ranges
-    low, high = ranges.get(node, (0, size - 1))
-    ranges[node] = max(low, 0), min(high, size - 1)
+    low, high = ranges.get(node, (least, size - 1))
+    ranges[node] = max(low, least), min(high, size - 1)
 
 
 def argument(node: Node) -> Node | None:

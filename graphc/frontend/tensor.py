@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from graphc.frontend.size import SymbolicSize, UserSize, is_size, user_size
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import DType, TensorType
 from graphc.sites import user_site
+
+if TYPE_CHECKING:
+    from graphc.frontend.updates import At
 
 
 class Tensor:
@@ -193,6 +196,11 @@ class Tensor:
     def __getitem__(self, key: Any) -> Tensor:
         return api.getitem(self, key)
 
+    @property
+    def at(self) -> At:
+        """`x.at[key].set(values)` is x with some elements changed; add, multiply, max and min are there too."""
+        return api.At(self)
+
     def astype(self, dtype: DType, copy: bool = True) -> Tensor:
         """The elements cast to another type (float to integer saturates)."""
         return api.astype(self, dtype)
@@ -323,7 +331,7 @@ class Tensor:
         raise TraceError(
             f"tensors can't be changed in place: {self!r}",
             site=user_site(),
-            help="build a new one with gr.where or gr.concat; a gr.Variable takes a whole new value with .assign()",
+            help="x.at[key].set(value) gives a new one; a gr.Variable takes a whole new value with .assign()",
         )
 
     def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:

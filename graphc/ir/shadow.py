@@ -321,17 +321,23 @@ def _(op: ops.Gather, y: Array, xs: Sequence[Shade]) -> Any:
 
 
 @carry.register
-def _(op: ops.ScatterAdd, y: Array, xs: Sequence[Shade]) -> Any:
+def _(op: ops.Scatter, y: Array, xs: Sequence[Shade]) -> Any:
     x, indices, updates = xs
     if indices.uncertain.any():
         return np.full(y.shape, np.inf)
-    return op.eval(x.bound, indices.value, updates.bound)
+    if isinstance(op, ops.ScatterMul):
+        sizes = op.eval(np.abs(x.value * 1.0), indices.value, np.abs(updates.value * 1.0))
+        return op.eval(magnitude(x), indices.value, magnitude(updates)) - sizes
+    together = ops.ScatterAdd(op.axis, op.shared) if isinstance(op, ops.ScatterMax) else op
+    return together.eval(x.bound, indices.value, updates.bound)
 
 
-@roundoff.register
-def _(op: ops.ScatterAdd, y: Array, xs: Sequence[Shade]) -> Any:
+@roundoff.register(ops.ScatterAdd)
+@roundoff.register(ops.ScatterMul)
+def _(op: ops.Scatter, y: Array, xs: Sequence[Shade]) -> Any:
     x, indices, updates = xs
-    additions = op.eval(np.zeros(x.value.shape), indices.value, np.ones(updates.value.shape))
+    count = ops.ScatterAdd(op.axis, op.shared)
+    additions = count.eval(np.zeros(x.value.shape), indices.value, np.ones(updates.value.shape))
     return op.eval(magnitude(x), indices.value, magnitude(updates)) * additions
 
 

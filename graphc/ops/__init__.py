@@ -50,7 +50,7 @@ from graphc.ops.elementwise import (
     StopGradient,
     Sub,
 )
-from graphc.ops.indexing import Gather, Iota, ScatterAdd
+from graphc.ops.indexing import Gather, Iota, Scatter, ScatterAdd, ScatterMax, ScatterMul, ScatterSet
 from graphc.ops.logic import And, Cast, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Shl, Shr, Xor
 from graphc.ops.movement import Assume, Broadcast, Concat, Flip, Pad, Reshape, Slice, Transpose
 from graphc.ops.order import After
@@ -80,12 +80,14 @@ ALL: tuple[type[Op], ...] = (
 )
 
 __all__ = [
-    "ALL", "Abs", "Add", "After", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2", "Broadcast",
+    "ALL",
+    "Abs", "Add", "After", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2", "Broadcast",
     "Cast", "Ceil", "Concat", "Contraction", "Conv", "ConvInput", "ConvKernel", "Convolution", "Cos", "CumMax",
-    "CumSum", "Cumulative", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Flip", "Floor",
-    "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min", "Movement", "Mul",
-    "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow", "Recurrence", "ReduceMax", "ReduceMin", "ReduceProd",
-    "ReduceSum", "Reduction", "Rem", "Reshape", "Round", "Rsqrt", "ScatterAdd", "Select", "Shl", "Shr", "Sigmoid",
-    "Sign", "SignBit", "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose",
-    "WindowArgMax", "WindowMax", "WindowSpread", "WindowSum", "Windowed", "Xor",
+    "CumSum", "Cumulative", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Flip",
+    "Floor", "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min",
+    "Movement", "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow", "Recurrence", "ReduceMax", "ReduceMin",
+    "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape", "Round", "Rsqrt", "Scatter", "ScatterAdd", "ScatterMax",
+    "ScatterMul", "ScatterSet", "Select", "Shl", "Shr", "Sigmoid", "Sign", "SignBit", "Sin", "SizeOf", "Slice",
+    "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "WindowArgMax", "WindowMax", "WindowSpread",
+    "WindowSum", "Windowed", "Xor",
 ]  # fmt: skip

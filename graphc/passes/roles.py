@@ -12,7 +12,7 @@ from graphc.ops.contraction import DotGeneral
 from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.ops.cumulative import Cumulative
 from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
-from graphc.ops.indexing import Gather, Iota, ScatterAdd
+from graphc.ops.indexing import Gather, Iota, Scatter
 from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
 from graphc.ops.movement import Assume, Broadcast, Concat, Flip, Pad, Reshape, Slice, Transpose
 from graphc.ops.order import After
@@ -55,7 +55,7 @@ ROLES: dict[type[Op], Role] = {
     Convolution: Role.CONVOLVE,
     Concat: Role.ASSEMBLE,
     Pad: Role.ASSEMBLE,
-    ScatterAdd: Role.ASSEMBLE,
+    Scatter: Role.ASSEMBLE,
     Cumulative: Role.ASSEMBLE,
     Argsort: Role.ASSEMBLE,
 }

@@ -119,7 +119,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Position:
-    """An integer value made fit to index with: clamped to 0 … size − 1."""
+    """An integer value made fit to index with: a negative one counted from the end, all clamped to 0 … size − 1."""
 
     result: int
     value: int

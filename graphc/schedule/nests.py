@@ -12,8 +12,8 @@ from graphc.ir.types import TensorType, u8
 from graphc.ops.base import ArgReduction
 from graphc.ops.contraction import DotGeneral
 from graphc.ops.cumulative import CumMax, CumSum, Recurrence
-from graphc.ops.elementwise import Add, Div
-from graphc.ops.indexing import ScatterAdd
+from graphc.ops.elementwise import Div
+from graphc.ops.indexing import SCATTERS, Scatter
 from graphc.ops.movement import Broadcast, Concat, Pad
 from graphc.ops.sorting import Argsort
 from graphc.ops.transcendental import Erf, Exp, Log, Sigmoid, Sqrt, Tanh
@@ -294,7 +294,7 @@ def lower_assembly(group: Group, buffers: Buffers, target: Target) -> tuple[Stmt
     anchor = group.anchor
     assert anchor is not None
     lowering = Lowering(group, buffers)
-    for buffer in buffers[anchor]:
+    for buffer in sorted(buffers[anchor], key=lambda b: b.place == "state"):  # what is read may be overwritten last
         ASSEMBLIES[type(anchor.op)](lowering, anchor, buffer)
     if group.outputs != (anchor,):
         raise InternalError(f"{anchor.op.mnemonic()}: nothing can follow in its kernel")
@@ -328,13 +328,14 @@ def assemble_pad(lowering: Lowering, node: Node, target: Buffer) -> None:
 
 
 def assemble_scatter(lowering: Lowering, node: Node, target: Buffer) -> None:
-    """The operand, then each update added at its place, in order of the indices."""
+    """The operand (unless it lies in the target already), then each update at its place, in order of the indices."""
     op = node.op
-    assert isinstance(op, ScatterAdd)
+    assert isinstance(op, Scatter)
     x, indices, updates = node.inputs
-    copy_nest(lowering, x, target, node.type.shape, lambda index: index)
+    if lowering.buffers.get(through_aliases(x), ())[:1] != (target,):
+        copy_nest(lowering, x, target, node.type.shape, lambda index: index)
     size = node.type.shape[op.axis]
-    guards = () if known_le(1, size) else (Axis("somewhere", minimum(size, 1)),)  # with no place, nothing is added
+    guards = () if known_le(1, size) else (Axis("somewhere", minimum(size, 1)),)  # with no place, nothing is put
     axes = axes_of(updates.type.shape)
     after = op.axis + indices.type.rank - op.shared
     lanes = after < len(axes)
@@ -343,10 +344,12 @@ def assemble_scatter(lowering: Lowering, node: Node, target: Buffer) -> None:
     index = at(axes)
     place = lowering.position(indices, (*index[: op.shared], *index[op.axis : after]), size)
     access = Access(target, node.type.shape, (*index[: op.axis], place, *index[after:]))
-    update = lowering.value(updates, index)
-    old = lowering.load_fresh(access)
-    new = lowering.fresh(len(lowering.frames) - 1)
-    lowering.frames[-1].body += [Compute(new, node.type.dtype, Add(), (old, update)), Store(access, new)]
+    new = lowering.value(updates, index)
+    if op.step is not None:
+        old, update = lowering.load_fresh(access), new
+        new = lowering.fresh(len(lowering.frames) - 1)
+        lowering.frames[-1].body.append(Compute(new, node.type.dtype, op.step, (old, update)))
+    lowering.frames[-1].body.append(Store(access, new))
     for i in range(len(guards) + len(axes)):
         lowering.close_loop("lanes" if lanes and i == 0 else "serial")
 
@@ -354,7 +357,7 @@ def assemble_scatter(lowering: Lowering, node: Node, target: Buffer) -> None:
 ASSEMBLIES: dict[type[Op], Callable[[Lowering, Node, Buffer], None]] = {
     Concat: assemble_concat,
     Pad: assemble_pad,
-    ScatterAdd: assemble_scatter,
+    **dict.fromkeys(SCATTERS, assemble_scatter),
     CumSum: assemble_cumulative,
     CumMax: assemble_cumulative,
     Recurrence: assemble_cumulative,

@@ -14,6 +14,7 @@ from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Node, Read
 from graphc.ir.types import TensorType
+from graphc.ops.indexing import Scatter
 from graphc.passes.fuse import Group, fuse, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
@@ -215,14 +216,16 @@ def is_read_of(node: Node, name: str) -> bool:
 
 
 def reads_in_place(group: Group, name: str) -> bool:
-    """Whether the group reads the Variable only at the element it writes, and in one pass."""
+    """Whether the group reads the Variable only at the element it writes, in one pass; or only to scatter into it."""
     if any(is_row_reduction(n) for n in group.nodes):
         return False
+    one_pass = group.anchor is None or role(group.anchor) is not Role.ASSEMBLE
     for node in group.nodes:
-        for operand in node.inputs:
-            in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space
-            reads = any(isinstance(n.op, Read) and n.op.variable == name for n in seen_through(operand))
-            if reads and not (in_place and role(operand) is not Role.VIEW):
+        for position, operand in enumerate(node.inputs):
+            in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space and one_pass
+            grows = isinstance(node.op, Scatter) and position == 0 and is_read_of(through_aliases(operand), name)
+            reads = any(is_read_of(n, name) for n in seen_through(operand))
+            if reads and not grows and not (in_place and role(operand) is not Role.VIEW):
                 return False
     return True
 
