@@ -37,12 +37,14 @@ def arithmetic(op: ops.Elementwise, *values: TensorLike) -> Tensor:
 def lattice(op: ops.Elementwise, logic: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on numbers, or the logical one where all are booleans."""
     current(op)
+    current(op)
     tensors = broadcast(op, *promoted(*values))
     return apply(logic if tensors[0].dtype == bool_ else op, *tensors)
 
 
 def signed(name: str, help: str, op: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on numbers that booleans do not have: `DTypeError`."""
+    current(op)
     current(op)
     tensors = broadcast(name, *promoted(*values))
     if tensors[0].dtype == bool_:
