@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     )
     from graphc.frontend import linalg as linalg, random as random
     from graphc.frontend.api import *
+    from graphc.frontend.checkpoint import checkpoint as checkpoint, checkpoint as remat
+    from graphc.frontend.custom import custom_gradient as custom_gradient, custom_vjp as custom_vjp
     from graphc.frontend.derivatives import (
         hessian as hessian,
         hvp as hvp,
@@ -89,6 +91,8 @@ _NAMES = {
     "graphc.frontend.jit": ("jit",),
     "graphc.frontend.interpret": ("interpret",),
     "graphc.frontend.transforms": ("grad", "gradients", "value_and_grad"),
+    "graphc.frontend.checkpoint": ("checkpoint",),
+    "graphc.frontend.custom": ("custom_gradient", "custom_vjp"),
     "graphc.frontend.derivatives": (
         "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "linearize", "vjp",
     ),
@@ -127,6 +131,7 @@ _NAMES = {
 }  # fmt: skip
 _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names}
 _HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
+_HOMES["remat"] = _HOMES["checkpoint"]
 _SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "metrics", "nn", "optim")}
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 

@@ -8,6 +8,7 @@ from graphc.errors import GradientError
 from graphc.ir import build
 from graphc.ir.graph import reachable
 from graphc.ir.node import Node
+from graphc.ops.order import After
 
 
 def gradients(output: Node, targets: Sequence[Node], seed: Node | None = None) -> list[Node]:
@@ -57,7 +58,7 @@ def forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node
     unique = list(dict.fromkeys(outputs))
     dummies = [node.scope.placeholder(node.type) for node in unique]
     cotangents = backward(dict(zip(unique, dummies, strict=True)), list(tangents))
-    found = backward(summed(cotangents, list(tangents.values())), dummies)
+    found = at_once(backward(summed(cotangents, list(tangents.values())), dummies), dummies)
     left = set(dummies).intersection(reachable(found))
     if left:
         raise GradientError(
@@ -66,6 +67,21 @@ def forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node
         )
     given = dict(zip(unique, found, strict=True))
     return [given[node] for node in outputs]
+
+
+def at_once(outputs: Sequence[Node], tokens: Sequence[Node]) -> list[Node]:
+    """The outputs without barriers that wait for what depends on some nodes: there is no later to compute again in."""
+    dependent = set(tokens)
+    new: dict[Node, Node] = {}
+    for node in reachable(outputs):
+        if any(x in dependent for x in node.inputs):
+            dependent.add(node)
+        if isinstance(node.op, After) and node.inputs[1] in dependent:
+            new[node] = new[node.inputs[0]]
+            continue
+        operands = tuple([new[x] for x in node.inputs])
+        new[node] = node if operands == node.inputs else node.scope.typed(node.op, node.type, *operands)
+    return [new[node] for node in outputs]
 
 
 def summed(outputs: Sequence[Node], cotangents: Sequence[Node]) -> dict[Node, Node]:

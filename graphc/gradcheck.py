@@ -131,10 +131,8 @@ class Problem:
         trained: frozenset[str] = frozenset()
         if isinstance(target, Entry):
             traced = target.program.trace()
-            entry = next(e for e in traced.entries if e.name == target.name)
             trained = frozenset(v.name for v in traced.variables if v.trainable)
-        else:
-            entry = run.trace(types, arrays)
+        entry = run.trace(types, arrays)
         graph = widened(entry.graph, bind_symbols(entry.graph.inputs, arrays))
         values = {node: wide(array) for node, array in zip(graph.inputs, arrays, strict=True)}
         leaves = {n: i.name for n, i in zip(graph.inputs, entry.inputs, strict=True) if n.type.dtype.is_float}

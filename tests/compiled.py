@@ -21,12 +21,14 @@ from graphc.codegen.link import link_shared
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.object import emit_object
 from graphc.ir.binding import bind_symbols
+from graphc.ir.dim import evaluate
 from graphc.ir.graph import Graph
 from graphc.ir.interp import Evaluation
 from graphc.ir.node import Array, Read
 from graphc.ir.types import FROM_NUMPY, TensorType
 from graphc.ops.base import numbers
 from graphc.runtime.targets import Target, native
+from graphc.schedule.kernel import Buffer
 from graphc.schedule.layout import Slot, StateLayout, lay_out, panels_for
 from graphc.schedule.program import EntrySchedule, schedule_entry
 
@@ -148,3 +150,12 @@ def run_compiled(
     """Compile a graph and run it once."""
     types = {n.op.variable: n.type for n in graph.nodes() if isinstance(n.op, Read)}
     return CompiledGraph(graph, types, target)(inputs, state, allocate)
+
+
+def arena_bytes(entry: EntrySchedule, symbols: Mapping[str, int] | None = None) -> int:
+    """The bytes of the workspace that a schedule needs, for sizes of its symbols."""
+    ends: dict[Buffer, int] = {}
+    for placement in entry.arena:
+        start = max((ends[b] for b in placement.above), default=0)
+        ends[placement.buffer] = start + evaluate(placement.size, symbols or {})
+    return max(ends.values(), default=0)

@@ -12,7 +12,7 @@ from graphc.frontend.names import Names
 from graphc.frontend.recording import Recording
 from graphc.frontend.signature import annotated, caller_locals, expect_function, name_of, site_of
 from graphc.frontend.structure import flatten
-from graphc.frontend.trace import TracedProgram, trace_function
+from graphc.frontend.trace import TracedProgram, finished, trace_function
 from graphc.runtime.tree import unflatten
 
 
@@ -27,7 +27,7 @@ class Jitted:
         self.function, self._options = function, options
         self._types = annotated(function, caller_locals())
         self._compiled: dict[object, Callable[..., Any]] = {}
-        update_wrapper(self, function)
+        update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         if Recording.active.get() is not None:
@@ -53,7 +53,7 @@ class Jitted:
         """The function as a Program of one entry without state."""
         name = identifier(name_of(self.function))
         entry = trace_function(call_by_name(self.function), types, name, Names(), None, site_of(self.function))
-        return TracedProgram(name, (entry,), ())
+        return TracedProgram(name, (finished(entry),), ())
 
 
 def jit(function: Callable[..., Any] | None = None, **options: Any) -> Any:

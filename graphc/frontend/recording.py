@@ -224,6 +224,19 @@ def current(action: Op | str = "an operation on symbolic tensors") -> Recording:
     return recording
 
 
+@contextmanager
+def recording_in(scope: Scope) -> Iterator[Recording]:
+    """A trace whose operations become nodes of a scope: the one in progress, or one with its names and state."""
+    active = Recording.active.get()
+    if active is not None and active.scope is scope:
+        yield active
+        return
+    made = Recording(active.names, active.counter) if active is not None else Recording()
+    made.scope = scope
+    with made.running():
+        yield made
+
+
 def explained(
     error: ShapeError | DTypeError, op: Op, operands: tuple[Node, ...], site: Site | None
 ) -> ShapeError | DTypeError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Site
+from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Site, TraceError
 from graphc.frontend.promotion import as_tensor, constant
 from graphc.frontend.random import Key, advance, key, named_key
 from graphc.frontend.recording import Check, Recording
@@ -16,6 +17,7 @@ from graphc.ir.dim import Dim
 from graphc.ir.graph import Graph
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import TensorType, i64
+from graphc.ops.order import Custom, without_rules
 from graphc.records import Record
 from graphc.runtime.tree import Tree, unflatten
 
@@ -89,7 +91,7 @@ class TracedProgram(Record):
 def trace(program: Program) -> TracedProgram:
     """Run each entry once on symbolic arguments."""
     entries = tuple(
-        trace_function(e.function, e.types, e.name, program.names, program.counter, e.site)
+        finished(trace_function(e.function, e.types, e.name, program.names, program.counter, e.site))
         for e in program.entries.values()
     )
     for variable in program.names.variables:
@@ -125,6 +127,25 @@ def trace_function(
     inputs = tuple(InputInfo(label, n.type, *recording.ranges.get(n, (None, None))) for n, label in infos)
     labels, checks = tuple(leaf_names("out", result)), tuple(recording.checks.values())
     return TracedEntry(name, graph, inputs, labels, tree, checks, recording.paths, site)
+
+
+def finished(entry: TracedEntry) -> TracedEntry:
+    """The entry as nothing will differentiate it any more: functions with derivatives of their own are plain nodes.
+
+    Raises `TraceError` where a tensor of a transformed function was used outside of it.
+    """
+    nodes = entry.graph.nodes()
+    for node in nodes:
+        if isinstance(node.op, Input) and node.op.name.startswith("#"):
+            raise TraceError(
+                f"{entry.name}: a tensor from inside a function given to gr.grad, gr.vmap or the like is used outside",
+                operands=[Operand("tensor", str(node.type), entry.graph.scope.site_of(node))],
+                site=entry.site,
+                help="return it from the function (has_aux=True for gr.grad)",
+            )
+    if not any(isinstance(node.op, Custom) for node in nodes):
+        return entry
+    return replace(entry, graph=entry.graph.rewrite(without_rules))
 
 
 def symbolic_arguments(recording: Recording, types: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Node, str]]]:

@@ -58,7 +58,7 @@ class Custom(Op):
         return operands[0]
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
-        return None, *self.rule.vjp(ct, y, *xs[1:])
+        return None, *self.rule.vjp(ct, *xs)
 
     def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
         return build.apply(Custom(self.rule.batched(batched[1:])), all_batched(batched, xs)[0], *xs[1:])
