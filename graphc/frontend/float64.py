@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, with_bodies
 from graphc.ir.node import Constant, Leaf, Node, Op, Scope
 from graphc.ir.types import TensorType, f64
 
@@ -20,7 +20,8 @@ def widened(graph: Graph, symbols: Mapping[str, int]) -> Graph:
             if isinstance(node.op, Leaf):
                 new[node] = scope.typed(widened_leaf(node), widened_type(node.type.bind(symbols)))
             else:
-                new[node] = scope.node(widened_op(node.op.bind(symbols)), *[new[i] for i in node.inputs])
+                op = with_bodies(node.op.bind(symbols), lambda body: widened(body, {}))
+                new[node] = scope.node(widened_op(op), *[new[i] for i in node.inputs])
     updates = tuple((name, new[n]) for name, n in graph.updates)
     return Graph(graph.name, scope, tuple(new[n] for n in graph.inputs), tuple(new[n] for n in graph.outputs), updates)
 

@@ -15,7 +15,7 @@ from graphc import ops
 from graphc.errors import InternalError
 from graphc.ir.dim import Size
 from graphc.ir.node import Array, Constant, Node, Op, Scope
-from graphc.ir.types import FROM_NUMPY, DType, TensorType, i64
+from graphc.ir.types import FROM_NUMPY, DType, TensorType, TupleType, i64
 
 Number = bool | int | float
 Shape = tuple[Size, ...]
@@ -130,6 +130,16 @@ def pad(x: Node, value: Node | Number, low: Shape, high: Shape, interior: Shape 
 def concat(xs: Sequence[Node], axis: int) -> Node:
     """The operands one after the other along an axis."""
     return xs[0] if len(xs) == 1 else apply(ops.Concat(axis), *xs)
+
+
+def item(x: Node, index: int) -> Node:
+    """One result of a control node."""
+    return x.inputs[index] if isinstance(x.op, ops.Pack) else apply(ops.Item(index), x)
+
+
+def items(x: Node) -> list[Node]:
+    """All results of a control node."""
+    return [item(x, i) for i in range(len(x.type.items))] if isinstance(x.type, TupleType) else [x]
 
 
 # Reductions, contractions, indexing

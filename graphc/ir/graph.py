@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from operator import attrgetter
 
 from graphc.ir.dim import Symbol, symbols_of
-from graphc.ir.node import Node, Scope
+from graphc.ir.node import Node, Op, Scope
 from graphc.ir.types import TensorType
 from graphc.records import Record
 
@@ -47,6 +47,19 @@ class Graph(Record):
         """The graph with other results."""
         return replace(self, outputs=tuple(outputs), updates=tuple(updates))
 
+    def replaced(self, new: Mapping[Node, Node]) -> Graph:
+        """The graph with other nodes for its results."""
+        return self.with_roots((new[n] for n in self.outputs), ((v, new[n]) for v, n in self.updates))
+
+    def bind(self, values: Mapping[str, int]) -> Graph:
+        """The graph with symbolic sizes replaced by numbers, in a scope of its own."""
+        scope = Scope()
+        new: dict[Node, Node] = {}
+        for node in self.nodes():
+            with scope.at(self.scope.site_of(node)):
+                new[node] = scope.typed(node.op.bind(values), node.type.bind(values), *[new[i] for i in node.inputs])
+        return replace(self.replaced(new), scope=scope, inputs=tuple(new[n] for n in self.inputs))
+
     def rewrite(self, rule: Callable[[Node], Node]) -> Graph:
         """Rebuild the graph bottom-up: each node, over rewritten operands, replaced by what the rule says."""
         new: dict[Node, Node] = {}
@@ -55,7 +68,27 @@ class Graph(Record):
             with self.scope.at(self.scope.site_of(node)):
                 same = operands == node.inputs
                 new[node] = rule(node if same else self.scope.typed(node.op, node.type, *operands))
-        return self.with_roots((new[n] for n in self.outputs), ((v, new[n]) for v, n in self.updates))
+        return self.replaced(new)
+
+
+def bodies(op: Op) -> dict[str, Graph]:
+    """The graphs that an op of control flow runs, by attribute."""
+    values = ((f.name, getattr(op, f.name)) for f in fields(op))
+    return {name: value for name, value in values if isinstance(value, Graph)}
+
+
+def with_bodies(op: Op, change: Callable[[Graph], Graph]) -> Op:
+    """An op with its bodies changed."""
+    changed = {name: change(body) for name, body in bodies(op).items()}
+    return replace(op, **changed) if changed else op
+
+
+def every_graph(graph: Graph) -> Iterator[Graph]:
+    """A graph, and all bodies in it, however deep."""
+    yield graph
+    for node in graph.nodes():
+        for body in bodies(node.op).values():
+            yield from every_graph(body)
 
 
 def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:

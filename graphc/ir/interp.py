@@ -12,7 +12,8 @@ from graphc.ir.binding import bind_symbols
 from graphc.ir.graph import Graph, reachable
 from graphc.ir.narrow import meaning
 from graphc.ir.node import Array, Constant, Node, Read
-from graphc.ir.shadow import shadow
+from graphc.ir.shadow_graph import shadow
+from graphc.ir.types import TupleType
 
 __all__ = ["Evaluation", "evaluate", "evaluate_nodes", "shadow"]
 
@@ -42,6 +43,14 @@ def evaluate(graph: Graph, inputs: Sequence[Array], state: Mapping[str, Array]) 
     return Evaluation(tuple(results[:count]), dict(zip(names, results[count:], strict=True)))
 
 
+def evaluate_body(body: Graph, inputs: Sequence[Array], state: Mapping[str, Array]) -> tuple[list[Array], list[Array]]:
+    """A body's outputs and its updates' new values; nothing in it is symbolic."""
+    leaves = dict(zip(body.inputs, inputs, strict=True))
+    leaves |= {n: state[n.op.variable] for n in body.nodes() if isinstance(n.op, Read)}
+    results = evaluate_nodes(body.roots, leaves)
+    return results[: len(body.outputs)], results[len(body.outputs) :]
+
+
 def evaluate_nodes(
     nodes: Iterable[Node], values: Mapping[Node, Array], symbols: Mapping[str, int] | None = None
 ) -> list[Array]:
@@ -58,8 +67,10 @@ def evaluate_node(node: Node, operands: Sequence[Array], symbols: Mapping[str, i
     if isinstance(node.op, Constant):
         return node.op.array(node.type)
     op = node.op.bind(symbols) if symbols else node.op
-    value = meaning(op, operands, node.type.dtype)
     expected = node.type.bind(symbols)
+    if isinstance(expected, TupleType):
+        return op.eval(*operands)
+    value = meaning(op, operands, node.type.dtype)
     if value.dtype != expected.dtype.numpy or value.shape != expected.shape:
         raise InternalError(f"{node} evaluates to {value.dtype}{list(value.shape)}, not {expected}")
     return value

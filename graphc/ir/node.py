@@ -66,14 +66,14 @@ class Op(Record):
 
 
 def bind_attribute(attribute: Any, values: Mapping[str, int]) -> Any:
-    """An attribute with each `Dim` in it (in nested tuples and types too) evaluated."""
+    """An attribute with each `Dim` in it (in nested tuples, types and graphs too) evaluated."""
     match attribute:
         case Dim():
             return evaluate(attribute, values)
-        case TensorType():
-            return attribute.bind(values)
         case tuple():
             return tuple(bind_attribute(a, values) for a in attribute)
+        case object(bind=bind):
+            return bind(values)
     return attribute
 
 

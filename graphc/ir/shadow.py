@@ -1,4 +1,4 @@
-"""A float64 shadow of a graph with a running error bound: how far a compiled result may be from the exact one.
+"""What each op does to float64 values with error bounds; `shadow_graph` runs graphs of them.
 
 The bound is first order: each op adds its own rounding (its `ulps`, in its node's dtype) to what its operands' bounds
 do to it, taken at the corners of their ranges. Where a discontinuity (a comparison, floor, argmax, an index) lies
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 
 from graphc import ops
-from graphc.ir.binding import bind_symbols
-from graphc.ir.graph import Graph
-from graphc.ir.node import Array, Constant, Input, Node, Op, Read
+from graphc.ir.node import Array, Node, Op
 from graphc.ir.types import FROM_NUMPY, bf16, f16, f32, f64
 
 
@@ -51,26 +49,6 @@ FORMATS = {
     f16: Format(2.0**-11, 2.0**-24, 65504.0),
     bf16: Format(2.0**-8, 2.0**-133, (2 - 2.0**-7) * 2.0**127),
 }
-
-
-def shadow(graph: Graph, inputs: Sequence[Array], state: Mapping[str, Array]) -> list[tuple[Array, Array]]:
-    """(value, bound) of each root of a graph: outputs, then updates. Arguments and state count as exact."""
-    arguments = [np.asarray(x) for x in inputs]
-    symbols = bind_symbols(graph.inputs, arguments)
-    leaves: dict[Node, Array] = dict(zip(graph.inputs, arguments, strict=True))
-    shades: dict[Node, Shade] = {}
-    with np.errstate(all="ignore"):
-        for node in graph.nodes():
-            match node.op:
-                case Input():
-                    shades[node] = exact(leaves[node])
-                case Read(variable):
-                    shades[node] = exact(np.asarray(state[variable]))
-                case Constant():
-                    shades[node] = exact(node.op.array(node.type))
-                case _:
-                    shades[node] = shade(node, node.op.bind(symbols), [shades[x] for x in node.inputs])
-    return [(shades[root].value, shades[root].bound) for root in graph.roots]
 
 
 def exact(array: Array) -> Shade:

@@ -6,6 +6,15 @@
     %1 = dot_general{lhs_contract=[1], rhs_contract=[0], lhs_batch=[], rhs_batch=[]} %x, %0 : f32[N,10]
     return %1
 
+The bodies of control flow stand, indented, before the line of their node, in the order of its attributes:
+
+      graph body(c0: f32[8,8], x0: f32[N,8])
+      %0 = read{variable="carry.0"} : f32[N,8]
+      %1 = add %0, %x0 : f32[N,8]
+      return %1
+      update "carry.0" = %1
+    %2 = scan{consts=1, length=T, reverse=false, indexed=false, checkpoint=false} %w, %h, %xs : (f32[N,8], f32[T,N,8])
+
 Nodes are numbered as they are printed, inputs go by their names. Numbers are the shortest decimals that read back to
 the same bits; an array over 4 kB stands beside the text, under its hash. Whatever follows `;` is a comment. The text
 without sites depends on nothing but the graph: it is what caches are keyed by.
@@ -25,36 +34,43 @@ import numpy as np
 from graphc import ops
 from graphc.errors import ArgumentError, InternalError, ShapeError
 from graphc.ir.dim import Dim, Symbol, parse, symbol
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, bodies, every_graph
 from graphc.ir.node import Array, Constant, Input, Node, Op, Read, Scope
-from graphc.ir.types import DTYPES, DType, TensorType
+from graphc.ir.types import DTYPES, DType, TensorType, TupleType
 
 LARGEST_LITERAL = 4096
-PRINTED: tuple[type[Op], ...] = (*ops.ALL, Read, Constant)
+INDENT = "  "
+PRINTED: tuple[type[Op], ...] = (*ops.ALL, *ops.CONTROL, Read, Constant)
 OPS = {op.mnemonic(): op for op in PRINTED}
-SIGNATURES = {op: (op.mnemonic(), tuple(f.name for f in fields(op))) for op in PRINTED}
+SIGNATURES = {op: (op.mnemonic(), tuple(f.name for f in fields(op) if f.type != "Graph")) for op in PRINTED}
 FACTS = ("min", "max", "multiple_of", "typical")
 
 
 def print_graph(graph: Graph, sites: bool = True) -> str:
     """The text of a graph; with `sites`, each line ends with the user's line."""
+    return "\n".join([*map(symbol_line, graph.symbols()), *graph_lines(graph, sites)]) + "\n"
+
+
+def graph_lines(graph: Graph, sites: bool) -> list[str]:
+    """The lines of a graph, those of its bodies indented."""
     everything = graph.nodes()
     names = {node: f"%{quoted(node.op.name)}" for node in everything if isinstance(node.op, Input)}
     nodes = [node for node in everything if node not in names]
     names.update((node, f"%{i}") for i, node in enumerate(nodes))
     parameters = ", ".join(f"{names[node][1:]}: {node.type}" for node in graph.inputs)
-    lines = [*map(symbol_line, graph.symbols()), f"graph {quoted(graph.name)}({parameters})"]
+    lines = [f"graph {quoted(graph.name)}({parameters})"]
     for node in nodes:
+        lines += [INDENT + line for body in bodies(node.op).values() for line in graph_lines(body, sites)]
         site = graph.scope.site_of(node) if sites else None
         lines.append(node_line(node, names) + (f"   ; {site}" if site is not None else ""))
     lines.append("return " + ", ".join(names[node] for node in graph.outputs))
     lines += [f"update {json.dumps(name)} = {names[node]}" for name, node in graph.updates]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return [line.rstrip() for line in lines]
 
 
 def segments(graph: Graph) -> dict[str, bytes]:
     """The data of the arrays that the text refers to by hash."""
-    constants = [n.op.data for n in graph.nodes() if isinstance(n.op, Constant)]
+    constants = [n.op.data for g in every_graph(graph) for n in g.nodes() if isinstance(n.op, Constant)]
     return {digest(data): data for data in constants if len(data) > LARGEST_LITERAL}
 
 
@@ -142,7 +158,7 @@ STRING = r'"(?:[^"\\]|\\.)*"'
 NAME = rf"(?:{STRING}|\w+)"
 BODY = re.compile(rf'(?:[^";]|{STRING})*')
 HEADER = re.compile(rf"graph ({NAME})\((.*)\)$")
-NODE = re.compile(rf"%(\d+) = (\w+)(?:\{{((?:[^\"}}]|{STRING})*)\}})?((?: %{NAME},?)*) : (\w+\[.*\])$")
+NODE = re.compile(rf"%(\d+) = (\w+)(?:\{{((?:[^\"}}]|{STRING})*)\}})?((?: %{NAME},?)*) : (\w+\[.*\]|\(.*\))$")
 UPDATE = re.compile(rf"update ({STRING}) = %({NAME})$")
 SYMBOL = re.compile(r"dim (\w+)(?:: (.*))?$")
 
@@ -152,25 +168,47 @@ def parse_graph(text: str, data: Mapping[str, bytes] | None = None) -> Graph:
 
     Raises `ArgumentError`, naming the line, where the text is not a graph.
     """
-    parser = Parser(data or {})
+    parsers = [Parser(data or {}, {})]
     for count, line in enumerate(text.splitlines(), 1):
         body = BODY.match(line)
         content = body.group().rstrip() if body else ""
         if content:
             try:
-                parser.line(content)
+                advance(parsers, content)
             except (KeyError, TypeError, ValueError, ShapeError) as fault:
                 raise ArgumentError(f"line {count} of the graph does not parse: {content}", help=str(fault)) from None
-    return parser.graph()
+    finish(parsers, 1)
+    return parsers[0].graph()
+
+
+def advance(parsers: list[Parser], content: str) -> None:
+    """Give a line to the parser of the body, or of the graph, that its indentation says; a header begins a body."""
+    depth = 1 + (len(content) - len(content.lstrip())) // len(INDENT)
+    line = content.lstrip()
+    begins = depth > 1 and HEADER.match(line) is not None
+    finish(parsers, depth - begins)
+    if begins:
+        parsers.append(Parser(parsers[-1].data, parsers[-1].symbols))
+    if depth != len(parsers):
+        raise ValueError("indented further than the graph it belongs to")
+    parsers[-1].line(line)
+
+
+def finish(parsers: list[Parser], depth: int) -> None:
+    """End bodies: those behind are no longer written to."""
+    while len(parsers) > depth:
+        body = parsers.pop().graph()
+        parsers[-1].bodies.append(body)
 
 
 class Parser:
-    """Reads a graph line by line."""
+    """Reads a graph line by line; `symbols` has what dimensions are called outside of it."""
 
-    def __init__(self, data: Mapping[str, bytes]) -> None:
+    def __init__(self, data: Mapping[str, bytes], symbols: dict[str, Dim]) -> None:
         self.data = data
         self.scope = Scope()
-        self.symbols: dict[str, Dim] = {}
+        self.symbols = symbols
+        self.bodies: list[Graph] = []  # of the next control node
         self.names: dict[str, Node] = {}
         self.name = ""
         self.inputs: list[Node] = []
@@ -216,8 +254,10 @@ class Parser:
             self.define(name, Constant(self.literal(attributes, result.dtype.numpy)), result)
             return
         kinds = {f.name: f.type for f in fields(op)}
-        pairs = (a.split("=", 1) for a in split(attributes))
-        self.define(name, op(**{key: self.attribute(value, kinds[key]) for key, value in pairs}), result, *inputs)
+        values = {key: self.attribute(value, kinds[key]) for key, value in (a.split("=", 1) for a in split(attributes))}
+        graphs = dict(zip((key for key, kind in kinds.items() if kind == "Graph"), self.bodies, strict=True))
+        self.bodies = []
+        self.define(name, op(**values, **graphs), result, *inputs)
 
     def literal(self, text: str, dtype: np.dtype[Any]) -> bytes:
         """The bytes of a constant."""
@@ -227,7 +267,9 @@ class Parser:
         return b"".join(read_number(n, dtype).tobytes() for n in numbers)
 
     def type(self, text: str) -> TensorType:
-        """`f32[N,64]`."""
+        """`f32[N,64]`, or several in parentheses."""
+        if text.startswith("("):
+            return TupleType(tuple(self.type(t) for t in split(text[1:-1])))
         name, sizes = text[:-1].split("[", 1)
         return TensorType(DTYPES[name], tuple(parse(s, self.symbols) for s in split(sizes)))
 

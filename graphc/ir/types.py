@@ -159,3 +159,32 @@ class TensorType:
 
     def __repr__(self) -> str:
         return self.text
+
+
+#: What the `dtype` of a `TupleType` is: the elements are those of its items.
+TUPLE = DType("tuple", "tuple", 0)
+
+
+class TupleType(TensorType):
+    """Several tensors, which a control node gives at once; `Item` takes one of them out."""
+
+    items: tuple[TensorType, ...]
+
+    def __init__(self, items: tuple[TensorType, ...]):
+        super().__init__(TUPLE)
+        object.__setattr__(self, "items", items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TupleType) and self.items == other.items
+
+    def __hash__(self) -> int:
+        return hash(self.items)
+
+    def bind(self, values: Mapping[str, int]) -> TupleType:
+        """The type with its symbols replaced by numbers."""
+        return TupleType(tuple(t.bind(values) for t in self.items))
+
+    @cached_property
+    def text(self) -> str:
+        """`(f32[N,64], i64[])`."""
+        return f"({', '.join(t.text for t in self.items)})"

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from graphc.errors import GraphcError, InternalError
-from graphc.ir.dim import Size, symbols_of
-from graphc.ir.graph import Graph
+from graphc.ir.dim import Size, Symbol, symbols_of
+from graphc.ir.graph import Graph, bodies
 from graphc.ir.node import Constant, Input, Leaf, Node, Op, Read
 from graphc.ir.types import TensorType
 
 
-def verify(graph: Graph) -> None:
+def verify(graph: Graph, outside: Sequence[Symbol] = ()) -> None:
     """Raise `InternalError`, naming the node, where a graph breaks an invariant.
 
     Every node's type is what its op infers; operands are older than their users and of the graph's scope; inputs are
     `Input` nodes of distinct names, and all there are; a Variable has one type, in reads and updates; each symbol is
-    one that the inputs bind, with one set of facts.
+    one that the inputs bind, with one set of facts. Bodies of control flow keep all that too; they may use the symbols
+    of the graph they are in, `outside`.
     """
     nodes = everything(graph)
     inputs = check_inputs(graph)
     variables: dict[str, TensorType] = {}
-    symbols = {s.name: s for s in graph.symbols()}
+    symbols = {s.name: s for s in (*graph.symbols(), *outside)}
     for node in nodes:
         check_place(node, graph)
         check_type(node)
+        for body in bodies(node.op).values():
+            verify(body, tuple(symbols.values()))
         for s in symbols_of(*node.type.shape, *attribute_sizes(node.op)):
             if symbols.get(s.name) != s:
                 raise fault(node, f"uses the dimension {s.name}, which no input binds so")

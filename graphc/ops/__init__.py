@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphc.ir.node import Op
 from graphc.ops import (
     contraction,
+    control,
     convolution,
     cumulative,
     elementwise,
@@ -29,6 +30,7 @@ from graphc.ops.base import (
     Reduction,
 )
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.control import Cond, Control, Item, Pack, Scan, WhileLoop
 from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.ops.cumulative import CumMax, CumSum, Cumulative, Recurrence
 from graphc.ops.elementwise import (
@@ -79,15 +81,17 @@ ALL: tuple[type[Op], ...] = (
     SizeOf,
 )
 
+#: What runs graphs, or belongs to that: several results, no law of the others'.
+CONTROL: tuple[type[Op], ...] = control.ALL
+
 __all__ = [
-    "ALL",
-    "Abs", "Add", "After", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2", "Broadcast",
-    "Cast", "Ceil", "Concat", "Contraction", "Conv", "ConvInput", "ConvKernel", "Convolution", "Cos", "CumMax",
-    "CumSum", "Cumulative", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf", "Exp", "Expm1", "Flip",
-    "Floor", "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Le", "Log", "Log1p", "Lt", "Max", "Min",
-    "Movement", "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pad", "Pow", "Recurrence", "ReduceMax", "ReduceMin",
-    "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape", "Round", "Rsqrt", "Scatter", "ScatterAdd", "ScatterMax",
-    "ScatterMul", "ScatterSet", "Select", "Shl", "Shr", "Sigmoid", "Sign", "SignBit", "Sin", "SizeOf", "Slice",
-    "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose", "WindowArgMax", "WindowMax", "WindowSpread",
-    "WindowSum", "Windowed", "Xor",
+    "ALL", "CONTROL", "Abs", "Add", "After", "And", "ArgMax", "ArgMin", "ArgReduction", "Argsort", "Assume", "Atan2",
+    "Broadcast", "Cast", "Ceil", "Concat", "Cond", "Contraction", "Control", "Conv", "ConvInput", "ConvKernel",
+    "Convolution", "Cos", "CumMax", "CumSum", "Cumulative", "Div", "DotGeneral", "Elementwise", "Emitter", "Eq", "Erf",
+    "Exp", "Expm1", "Flip", "Floor", "Gather", "Ge", "Generator", "Gt", "Indexing", "Iota", "Item", "Le", "Log",
+    "Log1p", "Lt", "Max", "Min", "Movement", "Mul", "Ne", "Neg", "NextAfter", "Not", "Or", "Pack", "Pad", "Pow",
+    "Recurrence", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reduction", "Rem", "Reshape", "Round", "Rsqrt",
+    "Scan", "Scatter", "ScatterAdd", "ScatterMax", "ScatterMul", "ScatterSet", "Select", "Shl", "Shr", "Sigmoid",
+    "Sign", "SignBit", "Sin", "SizeOf", "Slice", "Sqrt", "StopGradient", "Sub", "Tanh", "Threefry", "Transpose",
+    "WhileLoop", "WindowArgMax", "WindowMax", "WindowSpread", "WindowSum", "Windowed", "Xor",
 ]  # fmt: skip

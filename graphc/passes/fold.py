@@ -9,17 +9,19 @@ import numpy as np
 from graphc.ir import build
 from graphc.ir.dim import Dim
 from graphc.ir.node import Constant, Leaf, Node, Op
+from graphc.ops.control import Control, Item
 from graphc.ops.indexing import Iota
 from graphc.ops.movement import Broadcast
 from graphc.passes.rewrite import structural
 
 LARGEST_FOLDED = 1024  # elements; larger constants would cost more to load than to compute
+KEPT = (Leaf, Broadcast, Iota, Control, Item)
 
 
 @structural(Op)
 def fold_constants(node: Node, op: Op) -> Node | None:
     """An op on constants is a constant; broadcasts stay explicit, so that scalars stay scalars, and so does iota."""
-    if isinstance(op, (Leaf, Broadcast, Iota)) or not all(isinstance(i.op, Constant) for i in node.inputs):
+    if isinstance(op, KEPT) or not all(isinstance(i.op, Constant) for i in node.inputs):
         return None
     size = node.type.size
     if isinstance(size, Dim) or size > LARGEST_FOLDED or not is_static(op):

@@ -10,9 +10,11 @@ from pathlib import Path
 from graphc import config
 from graphc.dump import heading, write
 from graphc.errors import InternalError
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, every_graph, with_bodies
+from graphc.ir.node import Node
 from graphc.ir.text import print_graph, segments
 from graphc.ir.verify import verify
+from graphc.ops.control import Control
 from graphc.passes.contract import orient
 from graphc.passes.matricise import matricise
 from graphc.passes.recompute import recompute
@@ -83,7 +85,7 @@ def optimise(
             continue
         start = time.perf_counter()
         try:
-            before, graph = graph, this.run(graph, skipped)
+            before, graph = graph, run_pass(this, graph, skipped)
             if graph != before:
                 verify(graph)
         except Exception as error:
@@ -91,6 +93,24 @@ def optimise(
             raise InternalError(f"pass {this.name} on entry {graph.name}: {error}{where}") from error
         previous = write_dump(graph, this.name, position, time.perf_counter() - start, directory)
     return graph
+
+
+def run_pass(this: Pass, graph: Graph, skip: Collection[str]) -> Graph:
+    """The graph after a pass that went through the bodies of its control flow first."""
+    if any(isinstance(node.op, Control) for node in graph.nodes()):
+        known: dict[Graph, Graph] = {}
+
+        def inner(body: Graph) -> Graph:
+            if body not in known:
+                known[body] = run_pass(this, body, skip)
+            return known[body]
+
+        def changed(node: Node) -> Node:
+            op = with_bodies(node.op, inner)
+            return node if op is node.op else node.scope.typed(op, node.type, *node.inputs)
+
+        graph = graph.rewrite(changed)
+    return this.run(graph, skip)
 
 
 def write_dump(graph: Graph, stage: str, position: int, seconds: float, directory: Path | None) -> Path | None:
@@ -101,7 +121,7 @@ def write_dump(graph: Graph, stage: str, position: int, seconds: float, director
     if directory is None:
         return None
     path = directory / graph.name / f"{position:02d}-{stage}.txt"
-    head = heading(stage, seconds, "nodes", (node.op.mnemonic() for node in graph.nodes()))
+    head = heading(stage, seconds, "nodes", (node.op.mnemonic() for g in every_graph(graph) for node in g.nodes()))
     write(path, head + print_graph(graph))
     for digest, data in segments(graph).items():
         (path.parent / f"{digest}.bin").write_bytes(data)
