@@ -1,6 +1,7 @@
 """Networks: layers with parameters, and functions."""
 
 from graphc.frontend.convolution import conv, conv_transpose
+from graphc.nn.attention import dot_product_attention
 from graphc.nn.convolution import Conv1D, Conv2D, Conv3D
 from graphc.nn.functional import (
     celu,
@@ -60,10 +61,10 @@ from graphc.nn.pooling import (
 
 __all__ = [
     "Activation", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout", "Flatten", "Module", "Sequential", "avg_pool",
-    "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "elu", "gelu", "global_avg_pool",
-    "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
-    "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax",
-    "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window", "relu", "relu6",
-    "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sum_pool",
-    "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
+    "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu", "gelu",
+    "global_avg_pool", "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish", "hard_tanh", "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid",
+    "log_softmax", "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window",
+    "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
+    "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
 ]  # fmt: skip
