@@ -11,6 +11,7 @@ from graphc.frontend.trace import TracedEntry, TracedProgram
 from graphc.runtime import signature as sig
 from graphc.runtime.targets import Target
 from graphc.schedule.layout import Slot, StateLayout
+from graphc.schedule.memory import most_bytes
 from graphc.schedule.program import EntrySchedule
 from graphc.sites import user_site
 
@@ -60,6 +61,7 @@ def describe_entry(entry: TracedEntry, abi: EntryAbi) -> sig.Entry:
         entry.name, abi.symbol, abi.pure, symbols, inputs, outputs, entry.tree, entry.batch,
         repeat=not abi.pure, epoch=abi.has_epoch,
         checks=tuple(sig.Check(str(c.size), c.minimum, c.message) for c in entry.checks),
+        workspace_max=most_bytes(abi.schedule.arena),
     )  # fmt: skip
 
 

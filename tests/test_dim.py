@@ -25,6 +25,7 @@ from graphc.ir.dim import (
     symbol,
     symbols_of,
     typical,
+    upper_bound,
 )
 
 N, T, M = symbol("N"), symbol("T", min=1), symbol("M", min=2, max=9, typical=4)
@@ -94,6 +95,22 @@ def test_division_takes_the_divisible_part_out(a: Size, divisor: int, rest: int)
 def test_the_lower_bound_is_one(a: Size, at: dict[str, int]) -> None:
     bound = lower_bound(a)
     assert bound is None or bound <= evaluate(a, at)
+
+
+@given(sizes, st.integers(1, 9), st.integers(0, 20), st.integers(3, 9))
+def test_the_upper_bound_is_one(a: Size, most: int, n: int, t: int) -> None:
+    bounded = parse(str(a), {**SYMBOLS, "N": symbol("N", max=most), "T": symbol("T", 3, 9)})
+    bound = upper_bound(bounded)
+    assert bound is None or bound >= evaluate(bounded, {"N": min(n, most), "T": t, "M": 8})
+
+
+def test_the_upper_bound_of_what_grows_is_its_value_at_the_maximum() -> None:
+    n, t = symbol("N", max=100), symbol("T", 1, 7)
+    assert upper_bound(align_up(4 * n * t + 4, 64)) == 2816
+    assert upper_bound(maximum(n, t) + minimum(n, M) - t) == 108
+    assert upper_bound(n % 8) == 7
+    assert upper_bound((n * 3) // t) == 300
+    assert upper_bound(n + T) is None
 
 
 @given(sizes, sizes, values)

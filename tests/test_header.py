@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+import graphc as gr
+from graphc import nn
 from graphc.codegen.header import header_text
 from graphc.runtime.signature import Entry, Input, Output
 from tests.toy import EXPORTS, SIGNATURE
@@ -61,3 +65,25 @@ def test_macros_and_enumerators_carry_the_prefix() -> None:
     names = re.findall(r"#define (\w+)|\b(\w+) = \d", HEADER)
     assert names and all("".join(pair).startswith("TOY_") for pair in names)
     assert "#define TOY_STATE_BYTES 576" in HEADER and "#define TOY_N_MAX 1048576" in HEADER
+
+
+def test_bounded_sizes_have_a_workspace_that_always_suffices(tmp_path: Path) -> None:
+    program, n, t = gr.Program("bounded"), gr.dim("N", max=40), gr.dim("T", max=7)
+
+    @program.entry
+    def scores(x: gr.f32[n, 5]):
+        return nn.softmax(x @ gr.ones((5, 9)))
+
+    @program.entry
+    def powers(x: gr.f32[n, t], w: gr.f32[t, t]):
+        return (x @ w) @ w
+
+    program.build(tmp_path / "bounded.so")
+    header = (tmp_path / "bounded.h").read_text()
+    most = {name: int(size) for name, size in re.findall(r"#define BOUNDED_(\w+)_WORKSPACE_BYTES_MAX (\d+)", header)}
+    library = ctypes.CDLL(str(tmp_path / "bounded.so"))
+    for name, arguments in {"scores": [(n,) for n in range(41)], "powers": list(product(range(41), range(8)))}.items():
+        needs = library[f"bounded_{name}_workspace_bytes"]
+        needs.restype = ctypes.c_size_t
+        assert max(needs(*map(ctypes.c_int64, sizes)) for sizes in arguments) == most[name.upper()]
+    assert f"#define BOUNDED_WORKSPACE_BYTES_MAX {max(most.values())}" in header

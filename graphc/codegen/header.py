@@ -90,6 +90,7 @@ def header_text(signature: Signature) -> str:
         state_bytes=signature.state_bytes,
     )  # fmt: skip
     top += "".join(f"#define {macro}_{s.name}_MAX {s.max}\n" for s in signature.symbols if s.max is not None)
+    top += workspace_macros(macro, signature.entries)
     variables = "\n".join(f" *   {v.name}: {type_text(v.dtype, v.shape)}" for v in signature.state)
     common = COMMON.format(
         prefix=signature.prefix,
@@ -103,6 +104,18 @@ def header_text(signature: Signature) -> str:
         common = f"{NARROW}\n{common}"
     parts = [top, common, *(entry_text(e) for e in signature.entries), BOTTOM.format(macro=macro)]
     return "\n".join(parts)
+
+
+def workspace_macros(macro: str, entries: Sequence[Entry]) -> str:
+    """The workspace that suffices at all sizes: of each entry whose dimensions have a maximum, and of all entries."""
+    known: dict[str, int] = {}
+    bounds = [(f"{macro}_{e.name.upper()}", e.workspace_max) for e in entries]
+    for name, size in bounds:
+        if size is not None:
+            known[name] = max(size, known.get(name, 0))
+    if entries and all(size is not None for _, size in bounds):
+        known[macro] = max(known.values())
+    return "".join(f"#define {name}_WORKSPACE_BYTES_MAX {size}\n" for name, size in known.items())
 
 
 def entry_text(entry: Entry) -> str:

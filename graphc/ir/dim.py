@@ -237,17 +237,39 @@ def lower_bound(size: Size) -> int | None:
     return total
 
 
+def upper_bound(size: Size) -> int | None:
+    """The greatest value it can take, or one that it does not reach; None where none is known."""
+    bound = lower_bound(-1 * size)
+    return None if bound is None else -bound
+
+
 def factor_bound(factor: Factor, lower: bool) -> int | None:
     """The bound of a symbol or an atom on one side (sizes are never negative)."""
     if isinstance(factor, Symbol):
         return factor.min if lower else factor.max
-    if not lower:
-        return None
-    bounds = [lower_bound(a) for a in factor.arguments]
-    if None in bounds:
-        return None
+    if lower:
+        bounds = [lower_bound(a) for a in factor.arguments]
+        if None in bounds:
+            return None
+        known = [b for b in bounds if b is not None]
+        return {"min": min(known), "max": max(known)}.get(factor.function, 0 if min(known) >= 0 else None)
+    least = factor_bound(factor, lower=True)
+    return greatest(factor) if least is not None and least >= 0 else None
+
+
+def greatest(factor: Atom) -> int | None:
+    """The upper bound of an atom that is never negative."""
+    bounds = [upper_bound(a) for a in factor.arguments]
     known = [b for b in bounds if b is not None]
-    return {"min": min(known), "max": max(known)}.get(factor.function, 0 if min(known) >= 0 else None)
+    divisor = lower_bound(factor.arguments[1])
+    match factor.function:
+        case "min":
+            return min(known, default=None)
+        case "max":
+            return max(known) if len(known) == 2 else None
+        case "mod":
+            return None if bounds[1] is None else bounds[1] - 1
+    return bounds[0] // divisor if bounds[0] is not None and divisor else None
 
 
 def known_le(a: Size, b: Size) -> bool:
@@ -258,8 +280,8 @@ def known_le(a: Size, b: Size) -> bool:
 
 def excludes_zero(size: Size) -> bool:
     """Whether a size can't be zero, as far as its bounds tell."""
-    low, high = lower_bound(size), lower_bound(-1 * size)
-    return (low is not None and low > 0) or (high is not None and high > 0)
+    low, high = lower_bound(size), upper_bound(size)
+    return (low is not None and low > 0) or (high is not None and high < 0)
 
 
 def symbols_of(*sizes: Size) -> tuple[Symbol, ...]:

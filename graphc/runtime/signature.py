@@ -99,7 +99,8 @@ class Entry(Record):
     """An entry point: C symbol, its dimension arguments in order, inputs, outputs and their structure.
 
     `pure` entries write no state; `repeat` and `epoch` say that the loops of that name are exported too; `batch` is
-    the symbol that minibatches run over.
+    the symbol that minibatches run over. `workspace_max` is the workspace that suffices at all sizes, if they have
+    bounds (that of an epoch depends on its rows too).
     """
 
     name: str
@@ -113,6 +114,7 @@ class Entry(Record):
     repeat: bool = False
     epoch: bool = False
     checks: tuple[Check, ...] = ()
+    workspace_max: int | None = None
 
 
 class Signature(Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from graphc.ir.dim import Size, align_up, typical
+from graphc.ir.dim import Size, align_up, typical, upper_bound
 from graphc.schedule.kernel import Buffer, Kernel
 from graphc.schedule.steps import CondStep, Step, parts, touched
 
@@ -104,6 +104,17 @@ def plan_arena(lifetimes: Mapping[Buffer, Lifetime]) -> tuple[Placement, ...]:
         placements.append(Placement(wanted.buffer, wanted.size, tuple(below)))
         placed.append(wanted)
     return tuple(placements)
+
+
+def most_bytes(arena: Sequence[Placement]) -> int | None:
+    """What the arena needs at most, over all values of the symbols; None where they have no bounds."""
+    ends: dict[Buffer, int] = {}
+    for placement in arena:
+        size = upper_bound(placement.size)
+        if size is None:
+            return None
+        ends[placement.buffer] = max((ends[b] for b in placement.above), default=0) + size
+    return max(ends.values(), default=0)
 
 
 def request(buffer: Buffer, life: Lifetime) -> Request:
