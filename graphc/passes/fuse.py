@@ -16,13 +16,16 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.base import Reduction
 from graphc.ops.window import WindowArgMax, Windowed, WindowMax
-from graphc.passes.roles import CHEAP, IN_MEMORY, Edge, Role, edges, role, through_aliases
+from graphc.passes.roles import CHEAP, Edge, Role, edges, in_memory, role, through_aliases
 
 #: How many operations a reader may repeat rather than load the result.
 SINK_COST = 3
 
 #: How many operations a group may hold: LLVM's time for a function grows faster than the function does.
 MOST_NODES = 128
+
+#: What nothing else joins in its group.
+ALONE = (Role.ASSEMBLE, Role.CONTROL)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class Fusion:
         """Put a node into the best group there is, or a new one."""
         if role(node) is Role.MAP:
             self.place_map(node)
+        elif role(node) is Role.ITEM:
+            self.join(node, self.home[node.inputs[0]])
         elif is_row_reduction(node):
             self.join(node, self.rows_draft(node))
         elif (twin := self.same_windows(node)) is not None:
@@ -162,7 +167,7 @@ class Fusion:
     def level(self, draft: Draft, node: Node) -> str | None:
         """Where in the group's loops the node is computed: for each element, for each row, or not at all."""
         shape = node.type.shape
-        if draft.anchor is not None and role(draft.anchor) is Role.ASSEMBLE:
+        if draft.anchor is not None and role(draft.anchor) in ALONE:
             return None
         if is_row_reduction(node):
             return "row" if draft.anchor is None and node.inputs[0].type.shape == draft.space else None
@@ -177,7 +182,7 @@ class Fusion:
             return False
         if len(a.nodes) + len(b.nodes) > MOST_NODES:
             return False
-        if any(d.anchor is not None and role(d.anchor) is Role.ASSEMBLE for d in (a, b)):
+        if any(d.anchor is not None and role(d.anchor) in ALONE for d in (a, b)):
             return False
         if a.anchor is not None and (b.anchor is not None or b.has_rows):
             return False
@@ -322,7 +327,7 @@ def stored_views(graph: Graph, nodes: list[Node]) -> frozenset[Node]:
     """Views that must be written to memory after all: results, and operands that are read out of order."""
     wanted = set(graph.roots)
     for node in nodes:
-        wanted.update(node.inputs[i] for i in IN_MEMORY.get(type(node.op), ()))
+        wanted.update(node.inputs[i] for i in in_memory(node))
     return frozenset(n for n in wanted if role(n) is Role.VIEW)
 
 

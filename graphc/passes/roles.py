@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
+from graphc.ops.control import Control, Item
 from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.ops.cumulative import Cumulative
 from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
@@ -33,6 +34,8 @@ class Role(Enum):
     CONVOLVE = "convolve"
     ASSEMBLE = "assemble"  # writes its result piece by piece: concat, pad, scatter-add, cumulative, argsort
     WINDOW = "window"  # each result element from several of each operand, at places that follow from its own
+    CONTROL = "control"  # steps of their own around others: a barrier, whose operands and results lie in memory
+    ITEM = "item"  # one result of a control node, which makes it
 
 
 ROLES: dict[type[Op], Role] = {
@@ -58,6 +61,8 @@ ROLES: dict[type[Op], Role] = {
     Scatter: Role.ASSEMBLE,
     Cumulative: Role.ASSEMBLE,
     Argsort: Role.ASSEMBLE,
+    Control: Role.CONTROL,
+    Item: Role.ITEM,
 }
 
 
@@ -82,6 +87,13 @@ IN_MEMORY: dict[type[Op], tuple[int, ...]] = {
 }
 
 
+def in_memory(node: Node) -> Sequence[int]:
+    """Which operands must lie in memory as they are."""
+    if role(node) is Role.CONTROL:
+        return range(len(node.inputs))
+    return IN_MEMORY.get(type(node.op), ())
+
+
 #: Elementwise ops of an instruction or two.
 CHEAP: frozenset[type[Op]] = frozenset(
     {Abs, Add, And, Eq, Ge, Gt, Le, Lt, Max, Min, Mul, Ne, Neg, Not, Or, Select, Sub, Xor}
@@ -100,11 +112,11 @@ class Edge(NamedTuple):
 
 def edges(node: Node, stored: frozenset[Node]) -> Iterator[Edge]:
     """What the node reads once the views between are seen through; `stored` views are read as they are."""
-    in_memory = IN_MEMORY.get(type(node.op), ())
+    stay = in_memory(node)
     same = "pull" if role(node) in (Role.VIEW, Role.WINDOW) else "same"
     row = "pull" if role(node) is Role.WINDOW else "row"
     for position, operand in enumerate(node.inputs):
-        if position in in_memory or role(operand) is Role.ALIAS:
+        if position in stay or role(operand) is Role.ALIAS:
             yield from (Edge(source, "memory") for source in behind(operand))
         elif role(operand) is not Role.VIEW or operand in stored:
             yield Edge(operand, same)

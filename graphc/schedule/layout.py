@@ -9,10 +9,11 @@ from functools import cached_property
 from math import prod
 
 from graphc.ir.graph import Graph
-from graphc.ir.node import Read
+from graphc.ir.node import Node, Read
 from graphc.ir.types import TensorType
 from graphc.passes.roles import Role, role
 from graphc.runtime.signature import ALIGN, STATE_HEADER_BYTES
+from graphc.schedule.control import OPERANDS, Operands
 from graphc.schedule.kernel import Buffer
 
 #: Bytes in a row of a panel: a cache line, so that every vector width divides it.
@@ -88,19 +89,40 @@ def panels_for(graphs: Sequence[Graph], parameter_of: Mapping[str, str | None]) 
 
     A Variable that anything reads at other places than where it writes (a view, a reshape, an index) stays row-major.
     """
-    contracted: dict[str, int] = {}
-    excluded: set[str] = set()
+    uses = VariableUses()
     for graph in graphs:
-        for node in graph.nodes():
-            for operand in node.inputs:
-                if isinstance(operand.op, Read) and role(node) is Role.CONTRACT and operand.type.rank == 2:
-                    contracted[operand.op.variable] = PANEL_BYTES // operand.type.dtype.itemsize
-                elif isinstance(operand.op, Read) and role(node) not in (Role.MAP, Role.REDUCE):
-                    excluded.add(operand.op.variable)
-        excluded |= {name for name, node in graph.updates if role(node) not in (Role.MAP, Role.CONTRACT)}
+        uses.visit(graph, {n: n.op.variable for n in graph.nodes() if isinstance(n.op, Read)})
+        uses.excluded |= {name for name, node in graph.updates if role(node) not in (Role.MAP, Role.CONTRACT)}
+    contracted, excluded = uses.contracted, uses.excluded
     followers = {name: of for name, of in parameter_of.items() if of is not None}
     for name, of in followers.items():
         if name in excluded:
             excluded.add(of)
     packed = {name: width for name, width in contracted.items() if name not in excluded}
     return packed | {name: packed[of] for name, of in followers.items() if of in packed and name not in excluded}
+
+
+class VariableUses:
+    """What graphs, and bodies of control flow in them, do with Variables."""
+
+    def __init__(self) -> None:
+        self.contracted: dict[str, int] = {}  # matrices that contractions read, with the panels they would have
+        self.excluded: set[str] = set()  # those that must stay row-major
+
+    def visit(self, graph: Graph, variables: Mapping[Node, str]) -> None:
+        """Look at all readers of a graph's leaves that are Variables."""
+        for node in graph.nodes():
+            for operand in (x for x in node.inputs if x in variables):
+                if role(node) is Role.CONTRACT and operand.type.rank == 2:
+                    self.contracted[variables[operand]] = PANEL_BYTES // operand.type.dtype.itemsize
+                elif role(node) not in (Role.MAP, Role.REDUCE, Role.CONTROL):
+                    self.excluded.add(variables[operand])
+            if role(node) is Role.CONTROL:
+                self.flow(OPERANDS[type(node.op)](node.op), [variables.get(operand) for operand in node.inputs])
+
+    def flow(self, operands: Operands, names: Sequence[str | None]) -> None:
+        """Look into the bodies of control flow; what they take slices of stays row-major."""
+        self.excluded |= {name for i in operands.sliced if (name := names[i]) is not None}
+        for body, whole in operands.constants:
+            seen = zip(body.inputs, whole, strict=False)
+            self.visit(body, {leaf: name for leaf, i in seen if (name := names[i]) is not None})

@@ -7,17 +7,19 @@ Variables, or what a loop's body carries from round to round.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from graphc.errors import InternalError
 from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Node, Read
-from graphc.ir.types import TensorType
+from graphc.ir.types import TensorType, TupleType
+from graphc.ops.control import Item
 from graphc.ops.indexing import Scatter
 from graphc.passes.fuse import Group, fuse, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
+from graphc.schedule.control import OPERANDS, STEPS, Flow, Interface
 from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Store
 from graphc.schedule.lower import at, axes_of
 from graphc.schedule.nests import lower_group, sites_of
@@ -34,15 +36,6 @@ class Task:
     after: set[int] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class Interface:
-    """Where a graph's inputs and its state lie, and where its results go."""
-
-    inputs: tuple[Buffer, ...]
-    outputs: tuple[Buffer, ...]
-    state: Mapping[str, Buffer]
-
-
 class Scheduler:
     """The decisions about one graph while they are made."""
 
@@ -57,6 +50,9 @@ class Scheduler:
         self.tasks = {g: Task(i, g) for i, g in enumerate(self.groups)}
         self.copies: list[Task] = []
         self.saved: dict[Node, Buffer] = {}
+        self.results: dict[Node, tuple[Buffer, ...]] = {}  # of control nodes, those that nothing reads too
+        self.entering: dict[Node, list[Buffer]] = {}  # carries that start with what a kernel computes
+        self.starting: dict[Node, list[tuple[Node, Buffer]]] = {}  # carries that start with a copy
 
     def run(self) -> tuple[Step, ...]:
         """All decisions, in order."""
@@ -69,12 +65,52 @@ class Scheduler:
         self.save_old_values()
         for name, node in self.graph.updates:
             self.update(name, node)
-        for group in self.groups:
+        self.place_results()
+        return tuple(s for i, task in enumerate(self.ordered()) for s in self.steps(task, i))
+
+    def place_results(self) -> None:
+        """What groups compute gets a buffer of its own where it has none to be read from."""
+        flows = [g for g in self.groups if is_flow(g)]
+        for group in flows:
+            self.place_items(group)
+        bound = {source for group in flows for source in self.bind(group)}
+        read = bound | {s for g in self.groups if not is_flow(g) for s in g.sources}
+        read |= {t.copy[0] for t in self.copies if t.copy is not None}
+        for group in (g for g in self.groups if not is_flow(g)):
             for i, node in enumerate(group.outputs):
-                known = self.buffers.get(node) or (self.own(f"t{node.serial}.{i}", node.type),)
-                self.buffers[node] = tuple(sorted(known, key=lambda b: b.panel))
-        kernels = [self.kernel(task) for task in self.ordered()]
-        return tuple(self.named_scratch(kernel, i) for i, kernel in enumerate(kernels))
+                known, entering = self.buffers.get(node, ()), self.entering.get(node, [])
+                unplaced = not known and (node in read or not entering)
+                if unplaced or (node in bound and all(b.panel for b in known)):
+                    known = (*known, self.own(f"t{node.serial}.{i}", node.type))
+                self.buffers[node] = (*sorted(known, key=lambda b: b.panel), *entering)
+
+    def place_items(self, group: Group) -> None:
+        """Each result of a control node goes where it is wanted, or to a buffer of its own."""
+        node = group.anchor
+        assert node is not None and isinstance(node.type, TupleType)
+        items = {n.op.index: n for n in group.nodes if isinstance(n.op, Item)}
+        results: list[Buffer] = []
+        for i, type_ in enumerate(node.type.items):
+            known = self.buffers.get(items[i], ()) if i in items else ()
+            results += known or [self.own(f"t{node.serial}.{i}", type_)]
+            if i in items:
+                self.buffers[items[i]] = (results[-1],)
+        self.results[node] = tuple(results)
+
+    def bind(self, group: Group) -> Iterator[Node]:
+        """Say how the carries of a control node get their first values; yields what it reads in memory besides."""
+        node = group.anchor
+        assert node is not None
+        carried = dict(zip(OPERANDS[type(node.op)](node.op).carried, self.results[node], strict=False))
+        starting = self.starting[node] = []
+        for position, operand in enumerate(node.inputs):
+            source, carry = through_aliases(operand), carried.get(position)
+            if carry is None:
+                yield source
+            elif source in self.maker and not is_flow(self.maker[source]):
+                self.entering.setdefault(source, []).append(carry)
+            else:
+                starting.append((source, carry))
 
     def own(self, name: str, type_: TensorType) -> Buffer:
         """A buffer of the arena for a value of this graph."""
@@ -100,9 +136,12 @@ class Scheduler:
             task.after |= {self.tasks[self.maker[s]].serial for s in group.sources if s in self.maker}
 
     def deliver(self, node: Node, buffer: Buffer) -> None:
-        """A result goes straight to its buffer where a kernel makes it, else it is copied at the end."""
+        """A result goes straight to its buffer where a group makes it, else it is copied at the end.
+
+        A kernel can write it to many buffers, control flow to one.
+        """
         source = through_aliases(node)
-        if source in self.maker:
+        if source in self.maker and not (source in self.buffers and is_flow(self.maker[source])):
             self.buffers[source] = (*self.buffers.get(source, ()), buffer)
         else:
             self.copy(source, buffer)
@@ -156,7 +195,7 @@ class Scheduler:
     def can_overwrite(self, name: str, group: Group, readers: Iterable[Task]) -> bool:
         """Whether the group may write the Variable: no reader comes later, and it reads an element only to write it."""
         task = self.tasks[group]
-        if any(self.reaches(task, reader) for reader in readers if reader is not task):
+        if is_flow(group) or any(self.reaches(task, reader) for reader in readers if reader is not task):
             return False
         return task not in readers or reads_in_place(group, name)
 
@@ -196,18 +235,47 @@ class Scheduler:
             raise InternalError(f"{self.graph.name}: kernels depend on one another in a circle")
         return order
 
+    def steps(self, task: Task, position: int) -> tuple[Step, ...]:
+        """What a task, at its position in order, comes to: a kernel, or copies and the step around others."""
+        if task.group is None or not is_flow(task.group):
+            return (self.named_scratch(self.kernel(task), position),)
+        node = task.group.anchor
+        assert node is not None
+        copies = [self.copied(source, self.buffers[source][0], carry) for source, carry in self.starting[node]]
+        operands = tuple(self.buffers[through_aliases(x)][0] for x in node.inputs)
+        name = f"{self.prefix}{node.op.mnemonic()}{node.serial}."
+        flow = Flow(node, name, operands, self.results[node], self.old(task.group.sources), self.schedule)
+        return (*copies, STEPS[type(node.op)](flow, node.op))
+
+    def schedule(self, body: Graph, interface: Interface, prefix: str) -> tuple[Step, ...]:
+        """The steps of a body of one of the graph's nodes."""
+        scheduler = Scheduler(body, interface, self.target, prefix)
+        steps = scheduler.run()
+        self.data |= scheduler.data
+        return steps
+
     def kernel(self, task: Task) -> Kernel:
         """The kernel of a task."""
         if task.group is not None:
             return replace(lower_group(task.group, self.buffers, self.target), reads_old=self.old(task.group.sources))
         assert task.copy is not None
         node, buffer, origin = task.copy
-        kernel = copy_kernel(node.type, origin or self.buffers[node][0], buffer)
-        return replace(kernel, sites=sites_of((node,)), reads_old=self.old((node,) if origin is None else ()))
+        kernel = self.copied(node, origin or self.buffers[node][0], buffer)
+        return kernel if origin is None else replace(kernel, reads_old=())
+
+    def copied(self, node: Node, source: Buffer, target: Buffer) -> Kernel:
+        """Copy a node's value from one buffer to another."""
+        kernel = copy_kernel(node.type, source, target)
+        return replace(kernel, sites=sites_of((node,)), reads_old=self.old((node,)))
 
     def old(self, nodes: Iterable[Node]) -> tuple[str, ...]:
         """The names of the buffers of state among what is read."""
         return tuple(self.state[n.op.variable].name for n in nodes if isinstance(n.op, Read))
+
+
+def is_flow(group: Group) -> bool:
+    """Whether the group is control flow, with steps of its own."""
+    return group.anchor is not None and role(group.anchor) is Role.CONTROL
 
 
 def is_read_of(node: Node, name: str) -> bool:
@@ -243,10 +311,11 @@ def seen_through(node: Node) -> list[Node]:
 
 
 def copy_kernel(type_: TensorType, source: Buffer, target: Buffer) -> Kernel:
-    """Copy one buffer to another."""
-    axes = axes_of(type_.shape)
-    load = Load(1, Access(source, type_.shape, at(axes)))
-    body: tuple[Stmt, ...] = (load, Store(Access(target, type_.shape, at(axes)), 1))
+    """Copy one buffer to another: as one row where neither is packed."""
+    shape = type_.shape if source.panel or target.panel or not type_.shape else (type_.size,)
+    axes = axes_of(shape)
+    load = Load(1, Access(source, shape, at(axes)))
+    body: tuple[Stmt, ...] = (load, Store(Access(target, shape, at(axes)), 1))
     for i, axis in enumerate(reversed(axes)):
         body = (Loop(axis, "serial" if i else "lanes", body),)
     return Kernel("copy", body)

@@ -116,7 +116,7 @@ def touched(step: Step) -> Touched:
             whole = {s.part: s.whole for s in slices}
             own = carries if index is None else (*carries, index)
             results = (whole[b] for b in written if b in whole)
-            return Touched((*carries, *(whole.get(b, b) for b in reads)), (*own, *results))
+            return Touched((*carries, *(whole.get(b, b) for b in reads if b != index)), (*own, *results))
         case WhileStep(carries=carries, test=test):
             return Touched((*carries, *reads), (*carries, test))
         case CondStep(test=test):

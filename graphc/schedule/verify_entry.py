@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ def check_buffers(entry: EntrySchedule) -> None:
 
 def check_order(entry: EntrySchedule) -> None:
     """Memory is written before it is read; Variables by one step, after those that read what they held before."""
-    order = Order(entry, {}, lambda buffer: buffer.place == "state")
+    order = Order(entry, {}, ())
     order.steps(entry.steps)
     for buffer in entry.outputs:
         if buffer not in order.writer:
@@ -79,10 +79,14 @@ def check_order(entry: EntrySchedule) -> None:
 class Order:
     """Who wrote what, so far, in one sequence of steps."""
 
-    def __init__(self, entry: EntrySchedule, before: Mapping[Buffer, Step | None], mutable: Callable[[Buffer], bool]):
-        """`before` is what holds a value from the start, and may not be written; `mutable` tells the state."""
-        self.entry, self.mutable = entry, mutable
+    def __init__(self, entry: EntrySchedule, before: Mapping[Buffer, Step | None], carries: Sequence[Buffer]):
+        """`before` is what holds a value from the start, and may not be written; `carries` do too, and may once."""
+        self.entry, self.carries = entry, carries
         self.writer: dict[Buffer, Step | None] = dict(before)
+
+    def mutable(self, buffer: Buffer) -> bool:
+        """Whether the buffer is state: it holds an old value until it is written."""
+        return buffer.place == "state" or buffer in self.carries
 
     def steps(self, steps: Iterable[Step]) -> None:
         """Steps in order."""
@@ -126,13 +130,13 @@ class Order:
         for carry in step.carries:
             if self.writer.pop(carry, None) is None:
                 raise self.fault(step, f"nothing writes {carry.name} before it")
-        known = {b: w for b, w in self.writer.items() if not self.mutable(b)} | dict.fromkeys(given(step))
+        known = self.writer | dict.fromkeys(b for b in (*self.carries, *given(step)) if b not in step.carries)
         if isinstance(step, WhileStep):
-            condition = Order(self.entry, known | dict.fromkeys(step.carries), lambda _: False)
+            condition = Order(self.entry, known | dict.fromkeys(step.carries), ())
             condition.steps(step.condition)
             if step.test not in condition.writer:
                 raise self.fault(step, f"nothing writes {step.test.name}")
-        Order(self.entry, known, step.carries.__contains__).steps(step.body)
+        Order(self.entry, known, step.carries).steps(step.body)
         for buffer in outside.writes:
             self.write(step, buffer)
 
@@ -141,7 +145,7 @@ class Order:
         self.read(step, step.test)
         branches = []
         for part in (step.then, step.otherwise):
-            branches.append(Order(self.entry, self.writer, self.mutable))
+            branches.append(Order(self.entry, self.writer, self.carries))
             branches[-1].steps(part)
         for buffer in branches[0].writer:
             if buffer in branches[1].writer and buffer not in self.writer:
