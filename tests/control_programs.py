@@ -228,7 +228,7 @@ def graph_of(name: str, dtype: DType = f32) -> Graph:
     """A case as a graph."""
     scope = Scope()
     shapes = {"h": (N, 8), "g": (N, 8), "xs": (T, N, 8)}
-    h, g, xs = (scope.typed(Input(n), TensorType(dtype, s)) for n, s in shapes.build.items())
+    h, g, xs = (scope.typed(Input(n), TensorType(dtype, s)) for n, s in shapes.items())
     w = scope.typed(Read("w"), TensorType(dtype, (8, 8)))
     return Graph(name, scope, (h, g, xs), tuple(CASES[name](h, g, w, xs)))
 

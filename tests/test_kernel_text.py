@@ -19,6 +19,7 @@ from graphc.passes.pipeline import optimise
 from graphc.schedule.kernel import Axis, Buffer, Compute, Index, Kernel, Literal, Loop, Range
 from graphc.schedule.program import schedule_entry
 from graphc.schedule.text import print_kernel, print_schedule
+from tests.control_programs import graph_of
 from tests.kernel_programs import AVX2, GRAPHS, schedules
 from tests.random_graphs import Grower
 
@@ -102,6 +103,12 @@ def test_no_two_kernels_print_alike(kernel: Kernel) -> None:
 @pytest.mark.parametrize("name", ["layer", "softmax"])
 def test_no_two_schedules_print_alike(name: str) -> None:
     assert assert_texts_differ(SCHEDULES[name], print_schedule) > 100
+
+
+@pytest.mark.parametrize("name", ["a_branch_in_a_loop", "a_condition_in_a_loop", "the_number_of_the_round"])
+def test_no_two_schedules_with_control_flow_print_alike(name: str) -> None:
+    entry = schedule_entry(graph_of(name), {"w": Buffer("w", f32[8, 8], "state")}, AVX2)
+    assert assert_texts_differ(entry, print_schedule) > 100
 
 
 def test_kernels_of_random_graphs_have_texts_of_their_own() -> None:
