@@ -105,7 +105,10 @@ def test_no_two_schedules_print_alike(name: str) -> None:
     assert assert_texts_differ(SCHEDULES[name], print_schedule) > 100
 
 
-@pytest.mark.parametrize("name", ["a_branch_in_a_loop", "a_condition_in_a_loop", "the_number_of_the_round"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("a_branch_in_a_loop", "a_condition_in_a_loop")]
+
+
+@pytest.mark.parametrize("name", ["the_number_of_the_round", *SLOW])
 def test_no_two_schedules_with_control_flow_print_alike(name: str) -> None:
     entry = schedule_entry(graph_of(name), {"w": Buffer("w", f32[8, 8], "state")}, AVX2)
     assert assert_texts_differ(entry, print_schedule) > 100
