@@ -70,6 +70,11 @@ def test_xor_is_learnt(environment: dict[str, str]) -> None:
     assert np.allclose(answers, [0, 1, 1, 0], atol=0.01), output
 
 
+def test_the_oscillator_obeys_its_equation(environment: dict[str, str]) -> None:
+    output = run(environment, sys.executable, SAMPLES / "pinn.py")
+    assert float(re.findall(r"largest error ([\d.]+)", output)[-1]) < 0.01, output
+
+
 def built(environment: dict[str, str], folder: Path, cpu: str) -> Path:
     """train_digits, compiled in a folder."""
     run(environment, sys.executable, SAMPLES / "c" / "prepare.py", folder, cpu)

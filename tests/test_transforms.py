@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import graphc as gr
-from graphc import ops
+from graphc import losses, nn, ops
 from graphc.autodiff import backward, forward
 from graphc.ir.interp import evaluate_nodes
 from graphc.ir.node import Array, Input, Scope
 from graphc.ir.types import f64
 from graphc.ops.base import numbers
 from tests.op_cases import EVERY, Case, inputs, label
+from tests.recipes.hvp_digits import TESTS, problem
 
 DIFFERENTIABLE = [c for c in EVERY if c.op.differentiable and not (isinstance(c.op, ops.Cast) and c.op.dtype != f64)]
 RNG = np.random.default_rng(0)
@@ -141,6 +142,21 @@ def test_hessian_and_its_products() -> None:
     np.testing.assert_allclose(of_rows, [h, np.diag(6 * x)], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(("dtype", "error"), [(np.float64, 1e-6), (np.float32, 1e-5)])
+def test_hvp_of_the_digits_network_is_jaxs(dtype: Any, error: float) -> None:
+    params, direction, x, y = problem()
+    params, direction = ({k: v.astype(dtype) for k, v in tree.items()} for tree in (params, direction))
+
+    def loss(p: Any) -> Any:
+        hidden = nn.relu(x.astype(dtype) @ p["w1"] + p["b1"])
+        return losses.sparse_softmax_cross_entropy(hidden @ p["w2"] + p["b2"], y)
+
+    product = gr.hvp(loss, (params,), (direction,))
+    with np.load(TESTS / "vectors" / "hvp_digits.npz") as recorded:
+        for name, got in product.items():
+            assert np.abs(got - recorded[name]).max() <= error * np.abs(recorded[name]).max()
+
+
 def test_hvp_of_several_nested_arguments() -> None:
     loss = lambda p, x: gr.sum(mlp(p, x)["y"])  # noqa: E731
     v = {"w": RNG.normal(size=(3, 4)), "b": np.zeros(4)}, np.zeros_like(X)
@@ -183,6 +199,22 @@ def test_vmaps_nest_and_compose_with_derivatives() -> None:
     np.testing.assert_array_equal(outer, np.outer(np.arange(3.0), np.arange(4.0)))
     hessians = gr.vmap(gr.hessian(rosenbrock))(X)
     np.testing.assert_allclose(hessians[2], gr.hessian(rosenbrock)(X[2]), rtol=1e-12)
+
+
+def test_networks_map_over_their_parameters() -> None:
+    """An ensemble: `init` of several seeds, stacked; each member's value and gradient is its own."""
+    net = nn.Sequential(nn.Dense(4, activation="tanh"), nn.Dense(2))
+    net.build(gr.f32["N", 3])
+    members = [net.init(seed) for seed in range(3)]
+    stacked = {name: np.stack([m[name] for m in members]) for name in members[0]}
+    x = X.astype(np.float32)
+    loss = lambda params, x: gr.sum(net.apply(params, x) ** 2)  # noqa: E731
+    values = gr.vmap(net.apply, (0, None))(stacked, x)
+    slopes = gr.vmap(gr.grad(loss), (0, None))(stacked, x)
+    for i, member in enumerate(members):
+        np.testing.assert_allclose(values[i], net.apply(member, x), rtol=1e-5)
+        for name, slope in gr.grad(loss)(member, x).items():
+            np.testing.assert_allclose(slopes[name][i], slope, rtol=1e-4, atol=1e-6)
 
 
 def test_vmap_in_an_entry_with_symbolic_sizes_and_state() -> None:

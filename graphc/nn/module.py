@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any, ClassVar
 
 from graphc.errors import Operand, Site, TraceError
+from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
@@ -82,8 +83,14 @@ class Module:
         return initial_values(names_in(self, self.input_types), seed)
 
     def apply(self, params: Mapping[str, TensorLike], *inputs: Any, training: bool | None = None) -> Any:
-        """The network as a pure function of its parameters, by name; in a trace."""
+        """The network as a pure function of its parameters, by name: for `gr.grad`, `gr.vmap` and the like.
+
+        In a trace it becomes part of it; called with arrays it is compiled, as by `gr.jit`. What it assigns to its
+        Variables (running averages) is dropped.
+        """
         self.variables()
+        if not tracing():
+            return compiled_form(applied, self, training)(params, *inputs)
         names = names_in(self, self.input_types)
         return with_values(names, params, lambda: self(*inputs, training=training))
 
@@ -123,6 +130,11 @@ class Module:
     def parameters(self) -> list[Variable]:
         """The trainable Variables in it, in order. Raises `TraceError` before it is built."""
         return [v for v in self.variables() if v.trainable]
+
+
+def applied(network: Module, training: bool | None, params: Mapping[str, TensorLike], *inputs: Any) -> Any:
+    """The network as a pure function, in a trace."""
+    return network.apply(params, *inputs, training=training)
 
 
 def called(call: Callable[..., Any]) -> Callable[..., Any]:
