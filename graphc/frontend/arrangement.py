@@ -32,7 +32,7 @@ def several(value: Any) -> list[Any]:
     return [value] if is_size(value) else list(value)
 
 
-def repeat(x: TensorLike, repeats: UserSize | Sequence[int], /, *, axis: int | None = None) -> Tensor:
+def repeat(x: TensorLike, repeats: UserSize | Sequence[int], axis: int | None = None) -> Tensor:
     """Each element (each slice along an axis) some number of times in a row; flattened first without an axis.
 
     The counts are numbers, one for all or one an element: a tensor of them would leave the result's size open.
@@ -71,7 +71,7 @@ def fold(x: Tensor, axis: int) -> Tensor:
     return reshape(x, (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))
 
 
-def tile(x: TensorLike, repetitions: UserSize | Sequence[UserSize], /) -> Tensor:
+def tile(x: TensorLike, repetitions: UserSize | Sequence[UserSize]) -> Tensor:
     """The whole tensor repeated along its axes; missing axes are put in front."""
     tensor = as_tensor(x)
     given = [to_size(r) for r in several(repetitions)]
@@ -83,7 +83,7 @@ def tile(x: TensorLike, repetitions: UserSize | Sequence[UserSize], /) -> Tensor
     return tensor
 
 
-def roll(x: TensorLike, /, shift: UserSize | Sequence[UserSize], *, axis: Axis = None) -> Tensor:
+def roll(x: TensorLike, shift: UserSize | Sequence[UserSize], axis: Axis = None) -> Tensor:
     """Elements moved along axes, those that fall off an end put back at the other; flattened first without an axis."""
     tensor = as_tensor(x)
     if axis is None:
@@ -130,7 +130,7 @@ def ravel(x: TensorLike) -> Tensor:
 flatten = ravel
 
 
-def unstack(x: TensorLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+def unstack(x: TensorLike, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, without it. Its size must be a number: `UnsupportedError`."""
     tensor = as_tensor(x)
     (along,) = normal_axes(tensor, axis)

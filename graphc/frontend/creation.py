@@ -176,13 +176,13 @@ def eye(
     return cast(equal(rows + k if k else rows, columns), f32 if dtype is None else expect_dtype(dtype))
 
 
-def tril(x: TensorLike, /, *, k: int = 0) -> Tensor:
+def tril(x: TensorLike, k: int = 0) -> Tensor:
     """The last two axes' elements on and below the k-th diagonal, zeros above."""
     matrix, rows, columns = places_of("tril", x)
     return where(less_equal(columns, rows + k), matrix, as_tensor(0, matrix.dtype))
 
 
-def triu(x: TensorLike, /, *, k: int = 0) -> Tensor:
+def triu(x: TensorLike, k: int = 0) -> Tensor:
     """The last two axes' elements on and above the k-th diagonal, zeros below."""
     matrix, rows, columns = places_of("triu", x)
     return where(greater_equal(columns, rows + k), matrix, as_tensor(0, matrix.dtype))

@@ -12,14 +12,18 @@ from graphc.sites import user_site
 
 #: NumPy's names that are not graphc's.
 RENAMED = {
-    "absolute": "abs", "fabs": "abs", "power": "pow", "true_divide": "divide", "mod": "remainder", "fmod": "remainder",
+    "absolute": "abs", "fabs": "abs", "power": "pow", "true_divide": "divide", "mod": "remainder",
     "rint": "round", "around": "round", "round_": "round", "invert": "bitwise_invert", "bitwise_not": "bitwise_invert",
     "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift", "conjugate": "positive",
     "concatenate": "concat", "transpose": "permute_dims", "amax": "max", "amin": "min", "dot": "matmul",
-    "float_power": "pow", "swapaxes": "permute_dims",
+    "float_power": "pow", "fix": "trunc", "degrees": "rad2deg", "radians": "deg2rad",
+    "arccos": "acos", "arccosh": "acosh", "arcsin": "asin", "arcsinh": "asinh", "arctan": "atan", "arctan2": "atan2",
+    "arctanh": "atanh",
 }  # fmt: skip
-#: NumPy's functions whose arguments mean something else than graphc's, or that have no counterpart.
-DIFFERENT = {"fmod", "swapaxes", "round", "around", "round_", "broadcast_arrays", "full_like"}
+#: NumPy's functions whose results are something else than graphc's of the same name.
+DIFFERENT = {"fmod"}
+#: NumPy's names of arguments that are not graphc's.
+ARGUMENTS = {"a": "x", "ddof": "correction", "a_min": "min", "a_max": "max"}
 #: Keywords of NumPy that say nothing here when they have their default.
 IGNORED: Mapping[str, Any] = {
     "out": None,
@@ -49,7 +53,7 @@ def call_function(function: Callable[..., Any], args: Sequence[Any], options: Ma
         if key in IGNORED and value is not np._NoValue and value != IGNORED[key]:
             raise unsupported(f"{name} with {key}=")
         if key not in IGNORED and value is not np._NoValue:
-            kept[{"a": "x", "ddof": "correction"}.get(key, key)] = value
+            kept[ARGUMENTS.get(key, key)] = value
     if function is np.transpose and len(args) == 1 and not kept:
         return args[0].T
     try:

@@ -119,6 +119,15 @@ class Tensor:
     def __rpow__(self, other: TensorLike) -> Tensor:
         return api.pow(other, self)
 
+    def __divmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return api.floor_divide(self, other), api.remainder(self, other)
+
+    def __rdivmod__(self, other: TensorLike) -> tuple[Tensor, Tensor]:
+        return api.floor_divide(other, self), api.remainder(other, self)
+
+    def __round__(self) -> Tensor:
+        return api.round(self)
+
     def __matmul__(self, other: TensorLike) -> Tensor:
         return api.matmul(self, other)
 
@@ -297,7 +306,13 @@ class Tensor:
         """The index of the first smallest element."""
         return api.argmin(self, axis, keepdims=keepdims)
 
-    # What a symbolic value can't answer.
+    # What a symbolic value can't answer, or does not have.
+
+    def __getattr__(self, name: str) -> NoReturn:
+        from graphc.frontend.absent import missing_method
+
+        error = None if name.startswith("_") else missing_method(name)
+        raise error or AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __bool__(self) -> NoReturn:
         raise self._no_value("truth value", "gr.where(condition, x, y) chooses elementwise, gr.cond between branches")
