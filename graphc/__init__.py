@@ -100,7 +100,8 @@ _NAMES = {
     "graphc.gradcheck": ("check_grads",),
     "graphc.runtime.load": ("load",),
     "graphc.frontend.cumulative": (
-        "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff", "trapezoid",
+        "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff",
+        "logcumsumexp", "trapezoid",
     ),
     "graphc.frontend.einsum": ("einsum",),
     "graphc.frontend.linalg": ("cross", "diag", "diagonal", "kron", "trace"),

@@ -180,6 +180,8 @@ def cumulative() -> Iterator[Case]:
         yield from cases("cumulative_prod", np.cumulative_prod, shapes, o, dtypes=FLOATS)
     yield from cases("diff", lambda x, y: np.diff(x, prepend=y, append=y), [(MATRIX, (3, 1))], symbolic=False,
                      function=lambda x, y: gr.diff(x, prepend=y, append=y))  # fmt: skip
+    for shapes, o in crossing([MATRIX, ROW, EMPTY], axis=(0, -1)):
+        yield from cases("logcumsumexp", np.logaddexp.accumulate, shapes, o, dtypes=FLOATS, high=40.0, low=-40.0)
     yield from cases("trapezoid", np.trapezoid, [MATRIX, ROW], {"dx": 0.5}, dtypes=FLOATS, symbolic=False)
     yield from cases("trapezoid", np.trapezoid, [(MATRIX, (4,))], dtypes=FLOATS, symbolic=False)
 

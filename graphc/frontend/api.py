@@ -49,6 +49,7 @@ from graphc.frontend.cumulative import (
     cumulative_prod,
     cumulative_sum,
     diff,
+    logcumsumexp,
     trapezoid,
 )
 from graphc.frontend.dtypes import (
@@ -291,6 +292,7 @@ __all__ = [
     "log10",
     "logaddexp",
     "logaddexp2",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",

@@ -8,10 +8,15 @@ from graphc.frontend.composite import composite
 from graphc.frontend.elementwise import (
     bitwise_invert,
     equal,
+    exp,
+    isfinite,
+    log,
+    minimum,
     multiply,
     negative,
     not_equal,
     numeric,
+    stop_gradient,
     subtract,
     where,
 )
@@ -19,7 +24,7 @@ from graphc.frontend.indexing import getitem
 from graphc.frontend.manipulation import broadcast_to, concat, reshape
 from graphc.frontend.promotion import apply, as_tensor, promoted
 from graphc.frontend.recording import describe
-from graphc.frontend.reductions import countable, normal_axes
+from graphc.frontend.reductions import as_float, countable, normal_axes
 from graphc.frontend.reductions import sum as sum_
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import DType, bool_, i64
@@ -86,6 +91,22 @@ def cummin(x: TensorLike, axis: int | None = None, *, reverse: bool = False) -> 
 
 
 @composite
+def logcumsumexp(x: TensorLike, axis: int | None = None) -> Tensor:
+    """log(eˣ⁰ + … + eˣⁱ) along an axis, without an axis of the flattened tensor; integers as f32.
+
+    y_i = m_i + log s_i with m the largest so far and s_i = s_{i−1}·exp(m_{i−1} − m_i) + exp(x_i − m_i) (Milakov and
+    Gimelshein, "Online normalizer calculation for softmax", 2018), so nothing overflows or is lost.
+    """
+    tensor, along = along_axis(as_float(x), axis)
+    largest = stop_gradient(apply(ops.CumMax(along), tensor))
+    largest = where(isfinite(largest), largest, 0)
+    before = cut(after(largest, 0, along), slice(0, -1), along)
+    shrink = exp(minimum(before - largest, 0))  # positive only where there is nothing yet to shrink
+    total = apply(ops.Recurrence(along), shrink, exp(tensor - largest))
+    return largest + log(total)
+
+
+@composite
 def diff(
     x: TensorLike,
     axis: int = -1,
@@ -94,19 +115,21 @@ def diff(
     prepend: TensorLike | None = None,
     append: TensorLike | None = None,
 ) -> Tensor:
-    """x_{i+1} − x_i along an axis, n times over; `prepend` and `append` are put before and after it first.
+    """x_{i+1} − x_i along an axis, n times over; `prepend` and `append` are put before and after it first if n > 0.
 
     Booleans give whether neighbours differ. Raises `ArgumentError` where n < 0.
     """
     if n < 0:
         raise ArgumentError(f"diff: n={n} is negative", site=user_site())
+    if n == 0:
+        return as_tensor(x)
     parts = [p for p in (prepend, x, append) if p is not None]
     tensors = promoted(*parts)
     at = 0 if prepend is None else 1
     (along,) = normal_axes(tensors[at], axis)
     whole = concat([spread_like(t, tensors[at], along) for t in tensors], along) if len(tensors) > 1 else tensors[0]
     for _ in range(n):
-        later, earlier = (getitem(whole, (slice(None),) * along + (cut,)) for cut in (slice(1, None), slice(0, -1)))
+        later, earlier = neighbours(whole, along)
         whole = not_equal(later, earlier) if whole.dtype == bool_ else subtract(later, earlier)
     return whole
 
@@ -116,7 +139,7 @@ def trapezoid(y: TensorLike, x: TensorLike | None = None, *, dx: float = 1.0, ax
     """∫ y along an axis by the trapezoidal rule, at places x or at equal distances dx."""
     tensor = numeric(y)
     (along,) = normal_axes(tensor, axis)
-    later, earlier = (getitem(tensor, (slice(None),) * along + (cut,)) for cut in (slice(1, None), slice(0, -1)))
+    later, earlier = neighbours(tensor, along)
     steps: TensorLike = dx
     if x is not None:
         widths = diff(x)
@@ -148,6 +171,16 @@ def places(x: Tensor, axis: int) -> Tensor:
 def none(x: Tensor) -> TensorLike:
     """What changes nothing when it is added: not even the sign of a zero."""
     return as_tensor(-0.0, x.dtype) if x.dtype.is_float else as_tensor(0, x.dtype)
+
+
+def cut(x: Tensor, part: slice, axis: int) -> Tensor:
+    """A part of one axis."""
+    return getitem(x, (slice(None),) * axis + (part,))
+
+
+def neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """All but the first, and all but the last, along an axis."""
+    return cut(x, slice(1, None), axis), cut(x, slice(0, -1), axis)
 
 
 def after(x: Tensor, start: int, axis: int) -> Tensor:
