@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 from graphc import ops
 from graphc.errors import ArgumentError, DTypeError, TraceError
-from graphc.frontend.api import add, cos, less, log, multiply, sqrt, where
+from graphc.frontend.api import add, argmax, argsort, cos, less, log, moveaxis, multiply, negative, sqrt, take, where
 from graphc.frontend.manipulation import normal_shape
 from graphc.frontend.promotion import apply, as_tensor, cast, stretch
 from graphc.frontend.recording import Recording, current
+from graphc.frontend.reductions import normal_axes
+from graphc.frontend.size import is_size
 from graphc.frontend.tensor import Shape, Tensor, TensorLike
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Size
@@ -24,7 +26,10 @@ from graphc.ops.size import SizeOf
 from graphc.records import Record
 from graphc.sites import user_site
 
-__all__ = ["Key", "bernoulli", "fold_in", "key", "normal", "randint", "split", "truncated_normal", "uniform"]
+__all__ = [
+    "Key", "bernoulli", "categorical", "exponential", "fold_in", "gumbel", "key", "normal", "permutation", "randint",
+    "split", "truncated_normal", "uniform",
+]  # fmt: skip
 
 #: Marks the streams that make keys, so that they share no block with streams that make numbers.
 FOLDING = 0x8000_0000
@@ -103,9 +108,54 @@ def inverse_erf(p: Tensor) -> Tensor:
     return x
 
 
-def bernoulli(p: TensorLike, shape: Shape = (), key: Key | None = None) -> Tensor:
-    """True with probability p (a scalar, to 2⁻²⁴)."""
-    return less(uniform(shape, key), p)
+def exponential(shape: Shape = (), key: Key | None = None, scale: TensorLike = 1.0, dtype: DType = f32) -> Tensor:
+    """Exponential of mean `scale`: −ln u."""
+    return cast(multiply(negative(log(open_interval(normal_shape(shape), chosen(key), dtype))), scale), dtype)
+
+
+def gumbel(shape: Shape = (), key: Key | None = None, dtype: DType = f32) -> Tensor:
+    """Standard Gumbel, the distribution of the largest of many: −ln(−ln u)."""
+    wait = negative(log(open_interval(normal_shape(shape), chosen(key), dtype)))
+    return cast(negative(log(wait)), dtype)
+
+
+def bernoulli(p: TensorLike, shape: Shape | None = None, key: Key | None = None) -> Tensor:
+    """True with probability p (to 2⁻²⁴), a scalar or a tensor that broadcasts to the shape: its own by default."""
+    chance = as_tensor(p)
+    return less(uniform(chance.shape if shape is None else shape, key), p)
+
+
+def categorical(logits: TensorLike, axis: int = -1, shape: Shape | None = None, key: Key | None = None) -> Tensor:
+    """i64 places along an axis, each drawn with the probability that softmax gives it.
+
+    `shape` is the result's, which the logits without the axis broadcast to (by default their own). The place of the
+    largest of logits with Gumbel noise: Gumbel and Lieblein, "Statistical theory of extreme values", 1954.
+    """
+    tensor = as_tensor(logits)
+    if not tensor.dtype.is_float or not tensor.ndim:
+        raise DTypeError(f"random.categorical: {tensor.type} are no logits", site=user_site(), help="floats of an axis")
+    last = moveaxis(tensor, axis, -1)
+    sizes = last.type.shape[:-1] if shape is None else normal_shape(shape)
+    noise = gumbel((*sizes, last.type.shape[-1]), key, dtype=tensor.dtype)
+    return argmax(add(last, noise), -1)
+
+
+def permutation(x: int | TensorLike, axis: int = 0, key: Key | None = None) -> Tensor:
+    """The slices of x along an axis in random order; of a size n, the numbers 0 … n − 1 (i64).
+
+    The order of 64 random bits for each.
+    """
+    if is_size(x):
+        return shuffled_places(normal_shape((x,))[0], chosen(key))  # type: ignore[arg-type]
+    tensor = as_tensor(x)
+    (along,) = normal_axes(tensor, axis)
+    return take(tensor, shuffled_places(tensor.type.shape[along], chosen(key)), along)
+
+
+def shuffled_places(size: Size, key: Key) -> Tensor:
+    """0 … size − 1 in random order."""
+    high, low = (cast(random_bits((size,), key, word), i64) for word in (0, 1))
+    return argsort((high << 32) + low)
 
 
 def randint(low: int, high: int, shape: Shape = (), key: Key | None = None, dtype: DType = i64) -> Tensor:
@@ -125,6 +175,16 @@ def unit_interval(shape: Sequence[Size], key: Key, dtype: DType, word: int = 0) 
         fine = cast(bits >> 5, f64) * 2.0**26 + cast(random_bits(shape, key, 1 - word) >> 6, f64)
         return fine * 2.0**-53
     return cast(cast(bits >> (32 - dtype.precision), f32) * 2.0**-dtype.precision, dtype)
+
+
+def open_interval(shape: Sequence[Size], key: Key, dtype: DType) -> Tensor:
+    """Uniform on (0, 1): middles of intervals of 2⁻²³ (f64: 2⁻⁵²), so neither 0 nor 1; 16-bit floats as f32."""
+    if not dtype.is_float:
+        raise DTypeError(f"random numbers of {dtype}", site=user_site(), help="use a float dtype, or random.randint")
+    if dtype == f64:
+        whole = cast(random_bits(shape, key, 0), f64) * 2.0**20 + cast(random_bits(shape, key, 1) >> 12, f64)
+        return (whole + 0.5) * 2.0**-52
+    return (cast(random_bits(shape, key, 0) >> 9, f32) + 0.5) * 2.0**-23
 
 
 def random_bits(shape: Sequence[Size], key: Key, word: int) -> Tensor:
