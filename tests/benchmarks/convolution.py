@@ -1,4 +1,4 @@
-"""Convolution kernels against the FMA peak of the same run: `python -m tests.benchmarks.convolution [--cpu NAME] [words]`.
+"""Convolution kernels against the FMA peak of the same run: `python -m tests.benchmarks.convolution [--cpu C] [word]`.
 
 Forward, data gradient and kernel gradient of each layer whose name contains one of the words. Only products that count
 are counted: what would meet padding is not. Peak and kernels are measured by turns; each figure is the best of several
