@@ -1,20 +1,21 @@
 """Training steps of convolutional networks beside PyTorch and JAX: `python -m tests.benchmarks.images [name …]`.
 
 LeNet-5 on 28x28 images and a small network on 32x32x3, whole steps with SGD: forward, loss, backward and update. One
-pinned thread, repeats in turns; the least times, and medians beside them. Before anything is timed, five steps are
+pinned thread, repeats in turns; the least processor times, and medians beside them. Before anything is timed, five steps are
 taken: PyTorch's losses must be graphc's, and whose differ is marked. Needs the extra `bench`.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.machine import describe, interleaved, median, pin
+from tests.benchmarks.machine import describe, median, pin
 from tests.benchmarks.steps import AGREEMENT, five_losses
 
 Run = Callable[[int], float]
@@ -196,13 +197,26 @@ def compare(network: Network) -> None:
     wrong = [name for name, values in losses.items() if differs(values, losses["graphc"])]
     if len(wrong) > len(runs) // 2 or "torch eager" in wrong:
         raise SystemExit(f"losses of {network.name} disagree: {losses}")
-    times = interleaved(runs, repeats=7, budget=0.1)
+    times = by_turns(runs)
     ours = min(times["graphc"])
     print(f"\n{network.name}, batch {network.batch}")
     for name, values in times.items():
         note = "   (its losses are others)" if name in wrong else ""
         least = min(values)
         print(f"  {name:28} {least * 1e3:8.3f} ms (median {median(values) * 1e3:.3f})   {least / ours:6.2f}×{note}")
+
+
+def by_turns(runs: dict[str, Run], rounds: int = 7, budget: float = 0.2) -> dict[str, list[float]]:
+    """Seconds of the processor a step, which others on the machine do not add to, of each run in turn."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start, steps = time.process_time(), 0
+            while time.process_time() - start < budget:
+                run(1)
+                steps += 1
+            times[name].append((time.process_time() - start) / steps)
+    return times
 
 
 def differs(values: list[float], expected: list[float]) -> bool:
