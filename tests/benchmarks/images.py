@@ -1,8 +1,8 @@
 """Training steps of convolutional networks beside PyTorch and JAX: `python -m tests.benchmarks.images [name …]`.
 
 LeNet-5 on 28x28 images and a small network on 32x32x3, whole steps with SGD: forward, loss, backward and update. One
-pinned thread, repeats in turns; the least processor times, and medians beside them. Before anything is timed, five steps are
-taken: PyTorch's losses must be graphc's, and whose differ is marked. Needs the extra `bench`.
+pinned thread, repeats in turns; the least processor times, and medians beside them. Before anything is timed, five
+steps are taken: PyTorch's losses must be graphc's, and whose differ is marked. Needs the extra `bench`.
 """
 
 from __future__ import annotations
