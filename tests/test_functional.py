@@ -142,3 +142,23 @@ def test_mistakes_are_named() -> None:
         gr.jit(lambda x: nn.group_norm(x, 2))(x)
     with pytest.raises(ArgumentError, match="both mean and variance"):
         gr.jit(lambda x: nn.batch_norm(x, mean=np.zeros(5, np.float32)))(x)
+
+
+def test_softmax_of_no_elements_is_none() -> None:
+    empty = np.zeros((5, 0), np.float32)
+    for function in (nn.softmax, nn.log_softmax):
+        assert gr.interpret(lambda x, f=function: f(x, axis=-1))(empty).shape == (5, 0)
+    np.testing.assert_array_equal(gr.jit(lambda x: nn.logsumexp(x, axis=1))(empty), np.full(5, -np.inf))
+
+
+def test_similar_rows_are_compared_in_their_common_shape() -> None:
+    a, b = np.arange(6.0).reshape(1, 2, 3), np.arange(6.0, 12).reshape(2, 1, 3)
+    both = [np.broadcast_to(t, (2, 2, 3)) for t in (a, b)]
+    lengths = [np.maximum(np.sqrt((t**2).sum(-2)), 1e-8) for t in both]
+    expected = (both[0] * both[1]).sum(-2) / lengths[0] / lengths[1]
+    np.testing.assert_allclose(gr.interpret(lambda x, y: nn.cosine_similarity(x, y, axis=-2))(a, b), expected)
+
+
+def test_a_negative_number_of_classes_is_refused() -> None:
+    with pytest.raises(gr.ArgumentError, match="num_classes=-1 is not a number of classes"):
+        gr.interpret(lambda x: gr.one_hot(x, -1))(np.zeros(3, np.int32))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc import ops
-from graphc.errors import DTypeError, ShapeError, UnsupportedError
+from graphc.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
 from graphc.frontend.elementwise import equal, less, maximum, minimum, where
 from graphc.frontend.manipulation import flip, moveaxis, permute_dims, reshape
 from graphc.frontend.promotion import apply, array_of, as_tensor, broadcast, cast, stretch
@@ -360,7 +360,16 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int = -1) -> Tenso
 
 
 def one_hot(indices: TensorLike, num_classes: int, dtype: DType = f32) -> Tensor:
-    """1 in the place along a new last axis that an index names, else 0; all 0 where it is out of range."""
+    """1 in the place along a new last axis that an index names, else 0; all 0 where it is out of range.
+
+    Raises `ArgumentError` where the number of classes is negative or no size.
+    """
+    if not is_size(num_classes) or known_le(to_size(num_classes), -1):
+        raise ArgumentError(
+            f"one_hot: num_classes={num_classes!r} is not a number of classes",
+            site=user_site(),
+            help="give it as an integer: a shape can't depend on the largest index",
+        )
     return cast(matches(integer("one_hot", indices), num_classes), dtype)
 
 

@@ -13,6 +13,7 @@ from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import i32
+from graphc.nn.functional import largest
 from graphc.sites import user_site
 
 __all__ = ["dot_product_attention"]
@@ -65,8 +66,8 @@ def dot_product_attention(
 
 def weights(scores: Tensor, hidden: bool) -> Tensor:
     """The softmax of each row; with `hidden`, rows that are −∞ throughout give 0."""
-    largest = api.stop_gradient(api.max(scores, -1, keepdims=True))
-    shift = api.where(largest == -math.inf, 0.0, largest) if hidden else largest
+    most = largest(scores, -1)
+    shift = api.where(most == -math.inf, 0.0, most) if hidden else most
     powers = api.exp(scores - shift)
     total = api.sum(powers, -1, keepdims=True)
     return powers / (api.where(total == 0, 1.0, total) if hidden else total)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from graphc import ops
 from graphc.errors import ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
 from graphc.frontend.indexing import one_hot
 from graphc.frontend.recording import describe
-from graphc.frontend.reductions import as_float, normal_axes
+from graphc.frontend.reductions import as_float, normal_axes, reduce
 from graphc.frontend.tensor import Axis, Tensor, TensorLike
 from graphc.sites import user_site
 
@@ -219,8 +220,8 @@ def log_softmax(x: TensorLike, axis: Axis = -1) -> Tensor:
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """ln Σ exp(x) along axes, without overflow; −∞ where every element is −∞."""
     x = as_float(x)
-    largest = api.stop_gradient(api.max(x, axis, keepdims=True))
-    shift = api.where(api.isfinite(largest), largest, 0.0)
+    most = largest(x, axis)
+    shift = api.where(api.isfinite(most), most, 0.0)
     total = api.log(api.sum(api.exp(x - shift), axis, keepdims=True)) + shift
     return total if keepdims else api.squeeze(total, axis if axis is not None else tuple(range(x.ndim)))
 
@@ -228,7 +229,12 @@ def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
 def centred(x: TensorLike, axis: Axis) -> Tensor:
     """x minus its maximum along an axis, which changes no softmax and is a constant to differentiation."""
     x = as_float(x)
-    return x - api.stop_gradient(api.max(x, axis, keepdims=True))
+    return x - largest(x, axis)
+
+
+def largest(x: Tensor, axis: Axis) -> Tensor:
+    """The maximum along axes, kept as axes of size 1, a constant to differentiation; −∞ over no elements."""
+    return api.stop_gradient(reduce(ops.ReduceMax, x, axis, keepdims=True))
 
 
 def between(x: Tensor, low: float, high: float) -> Tensor:

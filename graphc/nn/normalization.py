@@ -120,8 +120,8 @@ def l2_normalize(x: TensorLike, axis: Axis = -1, eps: float = 1e-12) -> Tensor:
 
 @composite
 def cosine_similarity(x1: TensorLike, x2: TensorLike, axis: int = -1, eps: float = 1e-8) -> Tensor:
-    """x1·x2 / (max(‖x1‖, ε)·max(‖x2‖, ε)) along `axis`, which the result lacks."""
-    x1, x2 = as_float(x1), as_float(x2)
+    """x1·x2 / (max(‖x1‖, ε)·max(‖x2‖, ε)) along `axis` of their common shape, which the result lacks."""
+    x1, x2 = api.broadcast_arrays(as_float(x1), as_float(x2))
     product = api.sum(x1 * x2, axis)
     return product / (norm(x1, axis, eps, keepdims=False) * norm(x2, axis, eps, keepdims=False))
 
