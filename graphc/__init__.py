@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     from graphc.frontend import linalg as linalg, random as random
     from graphc.frontend.api import *
     from graphc.frontend.checkpoint import checkpoint as checkpoint, checkpoint as remat
+    from graphc.frontend.control import cond as cond, map as map, scan as scan, while_loop as while_loop
     from graphc.frontend.custom import custom_gradient as custom_gradient, custom_vjp as custom_vjp
     from graphc.frontend.derivatives import (
         hessian as hessian,
@@ -98,6 +99,7 @@ _NAMES = {
     ),
     "graphc.frontend.vectorising": ("vmap",),
     "graphc.gradcheck": ("check_grads",),
+    "graphc.frontend.control": ("cond", "map", "scan", "while_loop"),
     "graphc.runtime.load": ("load",),
     "graphc.frontend.cumulative": (
         "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum", "diff",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from graphc.errors import GradientError
 from graphc.ir import build
-from graphc.ir.graph import reachable
+from graphc.ir.graph import dependents, reachable
 from graphc.ir.node import Node
+from graphc.ir.types import TupleType
+from graphc.ops.control import Item
+from graphc.ops.control_vjp import shares
 from graphc.ops.order import After
 
 
@@ -38,14 +41,22 @@ def backward(cotangents: Mapping[Node, Node], targets: Sequence[Node]) -> list[N
     nodes = reachable(cotangents)
     active = dependents(nodes, targets)
     for node in reversed(nodes):
-        if node not in active or node not in totals or not any(x in active for x in node.inputs):
+        if node not in active or not any(x in active for x in node.inputs) or isinstance(node.op, Item):
             continue
         with node.scope.at(node.scope.site_of(node)):
-            shares = node.op.vjp(totals[node], node, *node.inputs)
-            for operand, share in zip(node.inputs, shares, strict=True):
+            found = shares_of(node, totals, active)
+            for operand, share in zip(node.inputs, found, strict=False):
                 if share is not None and operand in active:
                     totals[operand] = totals[operand] + share if operand in totals else share
     return [totals[target] if target in totals else build.zeros_like(target) for target in targets]
+
+
+def shares_of(node: Node, totals: Mapping[Node, Node], active: Container[Node]) -> Sequence[Node | None]:
+    """What a node passes on to its operands; of a control node each result has its own cotangent, or none."""
+    if isinstance(node.type, TupleType):
+        cts = [totals.get(item) for item in build.items(node)]
+        return shares(backward, cts, [x in active for x in node.inputs], node) if any(cts) else ()
+    return node.op.vjp(totals[node], node, *node.inputs) if node in totals else ()
 
 
 def forward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node]:
@@ -90,15 +101,6 @@ def summed(outputs: Sequence[Node], cotangents: Sequence[Node]) -> dict[Node, No
     for output, ct in zip(outputs, cotangents, strict=True):
         totals[output] = totals[output] + ct if output in totals else ct
     return totals
-
-
-def dependents(nodes: Sequence[Node], targets: Sequence[Node]) -> frozenset[Node]:
-    """The targets, and the nodes whose value varies differentiably with one; `nodes` has operands before users."""
-    active = set(targets)
-    for node in nodes:
-        if node.type.dtype.is_float and node.op.differentiable and any(x in active for x in node.inputs):
-            active.add(node)
-    return frozenset(active)
 
 
 def expect_float(what: str, node: Node) -> None:

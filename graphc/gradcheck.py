@@ -164,7 +164,7 @@ class Problem:
             known = dict(self.base)
             known[leaf] = value
             for node in steps:
-                known[node] = np.asarray(node.op.eval(*[known[i] for i in node.inputs]))
+                known[node] = evaluate_node(node, [known[i] for i in node.inputs], {})
             return float(known[self.output])
 
         return f

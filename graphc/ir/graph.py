@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from graphc.ir.dim import Symbol, symbols_of
 from graphc.ir.node import Node, Op, Scope
-from graphc.ir.types import TensorType
+from graphc.ir.types import TensorType, TupleType
 from graphc.records import Record
 
 
@@ -103,6 +103,20 @@ def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
             found.append(node)
             stack.extend(node.inputs)
     return sorted(found, key=attrgetter("serial"))
+
+
+def dependents(nodes: Iterable[Node], targets: Iterable[Node]) -> frozenset[Node]:
+    """The targets, and the nodes whose value varies differentiably with one; `nodes` has operands before users."""
+    active = set(targets)
+    for node in nodes:
+        if varies(node.type) and node.op.differentiable and any(x in active for x in node.inputs):
+            active.add(node)
+    return frozenset(active)
+
+
+def varies(type_: TensorType) -> bool:
+    """Whether there are floats in a value."""
+    return any(t.dtype.is_float for t in type_.items) if isinstance(type_, TupleType) else type_.dtype.is_float
 
 
 def users(nodes: Iterable[Node]) -> dict[Node, list[Node]]:

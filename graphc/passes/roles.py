@@ -11,10 +11,9 @@ from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
 from graphc.ops.control import Control, Item
 from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
+from graphc.ops.cost import CHEAP as CHEAP
 from graphc.ops.cumulative import Cumulative
-from graphc.ops.elementwise import Abs, Add, Max, Min, Mul, Neg, Sub
 from graphc.ops.indexing import Gather, Iota, Scatter
-from graphc.ops.logic import And, Eq, Ge, Gt, Le, Lt, Ne, Not, Or, Select, Xor
 from graphc.ops.movement import Assume, Broadcast, Concat, Flip, Pad, Reshape, Slice, Transpose
 from graphc.ops.order import After
 from graphc.ops.size import SizeOf
@@ -92,12 +91,6 @@ def in_memory(node: Node) -> Sequence[int]:
     if role(node) is Role.CONTROL:
         return range(len(node.inputs))
     return IN_MEMORY.get(type(node.op), ())
-
-
-#: Elementwise ops of an instruction or two.
-CHEAP: frozenset[type[Op]] = frozenset(
-    {Abs, Add, And, Eq, Ge, Gt, Le, Lt, Max, Min, Mul, Ne, Neg, Not, Or, Select, Sub, Xor}
-)
 
 
 class Edge(NamedTuple):
