@@ -14,6 +14,7 @@ The cache key is taken from the traced graphs, before any pass: a warm start goe
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -44,10 +45,12 @@ class Options(Record):
 
     prefix: str
     target: Target
+    budget: float | None = None  # of the memory that activations take: bytes (int), or a part (float)
 
     def key(self) -> str:
         """The part of the cache key that options make: features, never the CPU's name."""
-        return f"{self.prefix};{self.target.triple};{self.target.feature_text};{self.target.vector_bytes}"
+        target = f"{self.target.triple};{self.target.feature_text};{self.target.vector_bytes}"
+        return f"{self.prefix};{target};{self.budget!r}"
 
 
 def compile_program(
@@ -59,15 +62,16 @@ def compile_program(
     exact_across_cpus: bool = False,
     tune: bool = False,
     cast: Cast = None,
+    activation_memory_budget: float | None = None,
 ) -> Compiled:
     """Machine code in this process, from the cache where it holds the program, with its state at `init(seed=0)`."""
     refuse_unsupported(threads=threads != 1, check=check is not None, exact_across_cpus=exact_across_cpus, tune=tune)
-    options = Options(c_prefix(program.name), targets.target(cpu))
+    options = Options(c_prefix(program.name), targets.target(cpu), checked_budget(activation_memory_budget))
     cache, key = Cache(), program_key(program, options)
     known = None if config.dump_directory() else cache.get(key)
     path = known or cache.put(key, shared_object(program, options))
     compiled = Compiled(open_artifact(path), cast=cast)
-    compiled.builder = partial(build_program, program, cpu=cpu)
+    compiled.builder = partial(build_program, program, cpu=cpu, activation_memory_budget=activation_memory_budget)
     return compiled
 
 
@@ -81,6 +85,7 @@ def build_program(
     prefix: str | None = None,
     entries: Sequence[str] | None = None,
     image: bytes | None = None,
+    activation_memory_budget: float | None = None,
 ) -> Path:
     """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives.
 
@@ -93,7 +98,8 @@ def build_program(
 
     refuse_unsupported(target=target is not None)
     place = Path(path)
-    options = Options(c_prefix(prefix or place.stem), targets.target(cpu))
+    budget = checked_budget(activation_memory_budget)
+    options = Options(c_prefix(prefix or place.stem), targets.target(cpu), budget)
     chosen = program if entries is None else with_entries(program, entries)
     emitted, signature = emit_program(chosen, options, image)
     write_output(emit_object(emitted.text, options.target), emitted.exports, place, linker)
@@ -119,7 +125,7 @@ def emit_program(program: TracedProgram, options: Options, image: bytes | None) 
     from graphc.schedule.layout import lay_out, panels_for
     from graphc.schedule.program import schedule_entry
 
-    graphs = [optimise(entry.graph) for entry in program.entries]
+    graphs = [optimise(entry.graph, budget=options.budget) for entry in program.entries]
     variables = [(v.name, v.type, v.trainable) for v in program.variables]
     if any(not e.pure and runs_epochs(*e.graph.interface(), e.batch) for e in program.entries):
         variables.append(EPOCH_COUNTER)
@@ -153,6 +159,18 @@ def c_prefix(name: str) -> str:
         return name
     raise ArgumentError(
         f"{name!r} can't be the prefix of C functions", site=user_site(), help="use letters, digits and underscores"
+    )
+
+
+def checked_budget(budget: float | None) -> float | None:
+    """A budget of memory: bytes, or a part of what is used without one. Raises `ArgumentError` for what is neither."""
+    number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
+    if budget is None or (number and 0 <= budget <= (math.inf if isinstance(budget, int) else 1.0)):
+        return budget
+    raise ArgumentError(
+        f"activation_memory_budget={budget!r}",
+        site=user_site(),
+        help="give bytes as an int, or a part of what is used otherwise as a float from 0.0 to 1.0",
     )
 
 

@@ -103,8 +103,13 @@ class Program:
         exact_across_cpus: bool = False,
         tune: bool = False,
         cast: Literal["same_kind"] | None = None,
+        activation_memory_budget: float | None = None,
     ) -> Compiled:
-        """Machine code in this process, with a state of its own initialised as by `init(seed=0)`."""
+        """Machine code in this process, with a state of its own initialised as by `init(seed=0)`.
+
+        `activation_memory_budget` limits what entries keep in their workspace for later, in bytes (an int) or as a
+        part, 0.0 to 1.0, of what they would keep: what exceeds it is computed again where that is cheap.
+        """
         from graphc.compile import compile_program
 
         return compile_program(
@@ -115,6 +120,7 @@ class Program:
             exact_across_cpus=exact_across_cpus,
             tune=tune,
             cast=cast,
+            activation_memory_budget=activation_memory_budget,
         )
 
     def build(
@@ -126,11 +132,21 @@ class Program:
         linker: str = "auto",
         prefix: str | None = None,
         entries: list[str] | None = None,
+        activation_memory_budget: float | None = None,
     ) -> Path:
         """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header."""
         from graphc.compile import build_program
 
-        return build_program(self.trace(), path, target=target, cpu=cpu, linker=linker, prefix=prefix, entries=entries)
+        return build_program(
+            self.trace(),
+            path,
+            target=target,
+            cpu=cpu,
+            linker=linker,
+            prefix=prefix,
+            entries=entries,
+            activation_memory_budget=activation_memory_budget,
+        )
 
 
 def expect_free(entry: Entry, program: Program) -> None:

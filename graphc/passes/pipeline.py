@@ -18,6 +18,7 @@ from graphc.ops.control import Control
 from graphc.passes.contract import orient
 from graphc.passes.matricise import matricise
 from graphc.passes.recompute import recompute
+from graphc.passes.remat import Budget, rematerialise
 from graphc.passes.simplify import simplify
 from graphc.passes.widen import widen
 
@@ -71,8 +72,11 @@ def optimise(
     skip: Collection[str] | None = None,
     dump: Path | None = None,
     pipeline: Sequence[Pass] = PIPELINE,
+    budget: Budget = None,
 ) -> Graph:
     """The graph after all passes; `skip` names passes or single rules to leave out.
+
+    Under a `budget` of memory, `remat` comes last.
 
     `skip` and `dump` default to `GRAPHC_SKIP` and `GRAPHC_DUMP`. Raises `InternalError` naming the pass, the node and
     the dump where a pass fails or leaves an ill-formed graph.
@@ -80,7 +84,8 @@ def optimise(
     skipped = config.skipped_passes() if skip is None else skip
     directory = config.dump_directory() if dump is None else dump
     previous = write_dump(graph, "trace", 0, 0.0, directory)
-    for position, this in enumerate(pipeline, 1):
+    under = Pass("remat", lambda graph, skip: rematerialise(graph, budget))
+    for position, this in enumerate([*pipeline, under] if budget is not None else pipeline, 1):
         if this.name in skipped:
             continue
         start = time.perf_counter()
