@@ -194,5 +194,5 @@ def named_parts(name: str, value: Any) -> Iterator[tuple[str, Module | Variable]
 
 
 def snake_case(name: str) -> str:
-    """`LayerNorm` as `layer_norm`, `GRU` as `gru`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """`LayerNorm` as `layer_norm`, `GRU` as `gru`, `Conv2D` as `conv2d`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])", "_", name).lower()
