@@ -78,9 +78,9 @@ def logaddexp(x1: TensorLike, x2: TensorLike) -> Tensor:
 @composite
 def logaddexp2(x1: TensorLike, x2: TensorLike) -> Tensor:
     """log₂(2^x1 + 2^x2) without overflow."""
-    scale = math.log(2.0)
-    a, b = promoted(x1, x2, least=f32)
-    return logaddexp(a * scale, b * scale) * (1.0 / scale)
+    a, b = broadcast("logaddexp2", *promoted(x1, x2, least=f32))
+    gap = where(equal(a, b), 0.0, -abs(a - b))
+    return maximum(a, b) + log1p(exp2(gap)) * (1.0 / math.log(2.0))
 
 
 # Angles
@@ -137,10 +137,12 @@ def rad2deg(x: TensorLike) -> Tensor:
 @composite
 def sinc(x: TensorLike) -> Tensor:
     """sin(πx) / (πx), 1 at 0."""
-    value = number(x)
-    zero = equal(value, 0)
-    angle = where(zero, 1.0, value * math.pi)
-    return where(zero, 1.0 - square(value) * (math.pi**2 / 6), sin(angle) / angle)
+    angle = number(x) * math.pi
+    small = less(abs(angle), 0.1)
+    part = square(angle)
+    series = 1.0 - part * (1 / 6 - part * (1 / 120 - part * (1 / 5040 - part * (1 / 362880))))
+    divisor = where(small, 1.0, angle)
+    return where(small, series, sin(divisor) / divisor)
 
 
 # Hyperbolic functions
@@ -169,7 +171,7 @@ def asinh(x: TensorLike) -> Tensor:
     large = greater_equal(size, LARGE)
     near = where(large, 1.0, size)
     grown = where(large, size, size * (1.0 + near / (1.0 + sqrt(1.0 + square(near)))))
-    result = log1p(grown) + where(large, math.log(2.0), 0.0)
+    result = log1p(grown) + where(large, math.log(2.0), 0.0 * near)
     return where(below, -result, where(equal(value, 0), value, result))
 
 
@@ -180,7 +182,7 @@ def acosh(x: TensorLike) -> Tensor:
     large = greater_equal(value, LARGE)
     near = where(large, 2.0, value) - 1.0
     grown = where(large, value, near + sqrt(near) * sqrt(near + 2.0))
-    return log1p(grown) + where(large, math.log(2.0), 0.0)
+    return log1p(grown) + where(large, math.log(2.0), 0.0 * near)
 
 
 @composite
@@ -206,10 +208,10 @@ def cbrt(x: TensorLike) -> Tensor:
 def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
     """√(x1² + x2²) without overflow; ∞ where one is infinite."""
     a, b = (abs(v) for v in promoted(x1, x2, least=f32))
-    larger = maximum(a, b)
     infinite = logical_or(isinf(a), isinf(b))
-    divisor = where(logical_or(infinite, equal(larger, 0)), 1.0, larger)
-    return where(infinite, math.inf, larger * sqrt(1.0 + square(minimum(a, b) / divisor)))
+    larger, smaller = (where(infinite, 1.0, v) for v in (maximum(a, b), minimum(a, b)))
+    divisor = where(equal(larger, 0), 1.0, larger)
+    return where(infinite, math.inf, larger * sqrt(1.0 + square(smaller / divisor)))
 
 
 @composite

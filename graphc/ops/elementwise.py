@@ -183,7 +183,7 @@ def share(ct: Node, x: Node, y: Node) -> Node:
 class Pow(Elementwise):
     """Power, z = x^y; floats give NaN for x < 0 unless y is whole, integers wrap, their negative powers truncate.
 
-    ∂z/∂x = y·x^(y−1), 0 where x = y = 0; ∂z/∂y = z·log x, 0 where x = 0.
+    ∂z/∂x = y·x^(y−1), 0 where y = 0; ∂z/∂y = z·log x, 0 where x = 0 and y ≥ 0.
     """
 
     samples: ClassVar = (Uniform(0.25, 4), Uniform(-3, 3))
@@ -199,9 +199,9 @@ class Pow(Elementwise):
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         x, exponent = xs
-        zero = build.eq(x, 0.0)
-        base = build.select(build.and_(zero, build.eq(exponent, 0.0)), build.ones_like(x), x)
-        logarithm = build.log(build.select(zero, build.ones_like(x), x))
+        base = build.select(build.eq(exponent, 0.0), build.ones_like(x), x)
+        flat = build.and_(build.eq(x, 0.0), build.ge(exponent, 0.0))
+        logarithm = build.log(build.select(flat, build.ones_like(x), x))
         return ct * (exponent * build.pow_(base, exponent - 1.0)), ct * (y * logarithm)
 
     def emit(self, e: Emitter, *xs: Any) -> Any:

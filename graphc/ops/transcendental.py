@@ -188,7 +188,7 @@ class Cos(Elementwise):
 
 
 class Atan2(Elementwise):
-    """The angle of the point (x, y) with the x axis, z = atan2(y, x) between −π and π."""
+    """The angle of the point (x, y), z = atan2(y, x) between −π and π; its derivative at (0, 0) is 0."""
 
     samples: ClassVar = (Uniform(-4, 4), Uniform(-4, 4))
     ulps: ClassVar = 4.0
@@ -198,7 +198,8 @@ class Atan2(Elementwise):
 
     def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
         height, width = xs
-        share = ct / (width * width + height * height)
+        square = width * width + height * height
+        share = ct / build.select(build.eq(square, 0.0), build.ones_like(square), square)
         return share * width, -(share * height)
 
     def emit(self, e: Emitter, *xs: Any) -> Any:
