@@ -19,6 +19,7 @@ from graphc.passes.contract import CONTRACTION
 from graphc.passes.fold import FOLDING
 from graphc.passes.hoist import HOISTING
 from graphc.passes.movement import MOVEMENT
+from graphc.passes.pads import PADS
 from graphc.passes.rewrite import Rule, RuleSet, function, rewrite, structural
 
 abs_, neg, min_, max_, pow_ = (function(op()) for op in (Abs, Neg, Min, Max, Pow))
@@ -131,7 +132,7 @@ def merge_casts(node: Node, op: Cast) -> Node | None:
 
 CASTS = (drop_cast, merge_casts)
 
-RULES = (*FOLDING, *ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *HOISTING, *CONTRACTION)
+RULES = (*FOLDING, *ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *PADS, *HOISTING, *CONTRACTION)
 
 
 @lru_cache
