@@ -10,7 +10,7 @@ import pytest
 from graphc.ir import build
 from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
-from graphc.ir.node import Input, Node, Scope
+from graphc.ir.node import Input, Scope
 from graphc.ir.types import TensorType, f32
 from graphc.ops.movement import Concat, Pad
 from graphc.passes.simplify import simplify

@@ -15,6 +15,7 @@ from graphc.ir.dim import Size
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.base import Reduction
+from graphc.ops.movement import Concat
 from graphc.ops.window import WindowArgMax, Windowed, WindowMax
 from graphc.passes.roles import CHEAP, Edge, Role, edges, in_memory, role, through_aliases
 
@@ -251,7 +252,8 @@ class Fusion:
         for node in self.nodes:
             if self.is_computed(node) or role(node) is Role.ALIAS:
                 for edge in self.edges[node]:
-                    readers.setdefault(edge.source, []).append((self.home.get(node), edge.relation))
+                    relation = "memory" if self.is_piece(edge.source, node) else edge.relation
+                    readers.setdefault(edge.source, []).append((self.home.get(node), relation))
         outside = {n for n, draft in self.home.items() if any(by is not draft for by, _ in readers.get(n, ()))}
         for node in reversed(self.nodes):
             movable = node in outside and node not in roots and type(node.op) in CHEAP and node.type.shape != ()
@@ -259,6 +261,12 @@ class Fusion:
                 chain = self.recomputed(node, (outside | roots) - self.sunk - {node})
                 if chain is not None and len(chain) <= SINK_COST:
                     self.sunk |= chain
+
+    def is_piece(self, node: Node, reader: Node) -> bool:
+        """Whether the node comes out of a kernel that can write it straight into the concatenation that reads it."""
+        if not isinstance(reader.op, Concat) or node not in reader.inputs:
+            return False
+        return any(edge.source in self.home for edge in self.edges[node])
 
     def recomputed(self, node: Node, stored: set[Node]) -> set[Node] | None:
         """What must be computed again to have the node from stored values; None where that can't be."""

@@ -76,7 +76,7 @@ def padded_axis(node: Node) -> int | None:
 def span(pad: Node, axis: int) -> tuple[int, int]:
     """Where the piece starts and ends."""
     low, size = pad.op.low[axis], pad.inputs[0].type.shape[axis]  # type: ignore[attr-defined]
-    return low, low + size  # type: ignore[return-value]
+    return low, low + size
 
 
 def joined(pads: list[Node], axis: int) -> Node:

@@ -78,7 +78,7 @@ class Buffer:
 
     name: str
     type: TensorType
-    place: OneOf["input", "output", "state", "data", "arena", "slice"]
+    place: OneOf["input", "output", "state", "data", "arena", "slice", "part"]
     panel: int = 0  # panel width of a packed matrix; 0 is row-major
 
 

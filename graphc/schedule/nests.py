@@ -23,6 +23,7 @@ from graphc.runtime.targets import Target
 from graphc.schedule.convolution import lower_convolution
 from graphc.schedule.kernel import Access, Axis, Buffer, Compute, Contract, Fold, Index, Kernel, Matrix, Stmt, Store
 from graphc.schedule.lower import Lowering, at, axes_of
+from graphc.schedule.pieces import part
 from graphc.schedule.sweeps import assemble_cumulative, assemble_order
 from graphc.schedule.tiles import TilePlan, plan_matmul
 from graphc.schedule.windows import lower_windows
@@ -92,7 +93,7 @@ def is_flat(group: Group, buffers: Buffers) -> bool:
         (role(n) is Role.MAP and n.type.shape == group.space)
         and all((i.type.shape == group.space and not is_view(i)) or is_splat(i) for i in n.inputs)
         for n in group.nodes
-    ) and not any(b.panel for n in (*group.sources, *group.outputs) for b in buffers[n])
+    ) and not any(b.panel or b.place == "part" for n in (*group.sources, *group.outputs) for b in buffers[n])
 
 
 def is_view(node: Node) -> bool:
@@ -302,15 +303,16 @@ def lower_assembly(group: Group, buffers: Buffers, target: Target) -> tuple[Stmt
 
 
 def assemble_concat(lowering: Lowering, node: Node, target: Buffer) -> None:
-    """Each operand into its slice of the result."""
+    """Each operand into its slice of the result, unless the kernel that computes it has stored it there."""
     assert isinstance(node.op, Concat)
     axis = node.op.axis
     start: Size = 0
-    for operand in node.inputs:
+    for position, operand in enumerate(node.inputs):
         def move(index: tuple[Index, ...], start: Size = start) -> tuple[Index, ...]:
             return (*index[:axis], index[axis] + start, *index[axis + 1 :])
 
-        copy_nest(lowering, operand, target, node.type.shape, move)
+        if part(node, position) not in lowering.buffers.get(operand, ()):
+            copy_nest(lowering, operand, target, node.type.shape, move)
         start = start + operand.type.shape[axis]
 
 

@@ -16,6 +16,7 @@ from graphc.ir.node import Constant, Node, Read
 from graphc.ir.types import TensorType, TupleType
 from graphc.ops.control import Item
 from graphc.ops.indexing import Scatter
+from graphc.ops.movement import Concat
 from graphc.passes.fuse import Group, fuse, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
@@ -23,6 +24,7 @@ from graphc.schedule.control import OPERANDS, STEPS, Flow, Interface
 from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Store
 from graphc.schedule.lower import at, axes_of
 from graphc.schedule.nests import lower_group, sites_of
+from graphc.schedule.pieces import Place, part, placeable, placed, places
 from graphc.schedule.steps import Step
 
 
@@ -53,6 +55,7 @@ class Scheduler:
         self.results: dict[Node, tuple[Buffer, ...]] = {}  # of control nodes, those that nothing reads too
         self.entering: dict[Node, list[Buffer]] = {}  # carries that start with what a kernel computes
         self.starting: dict[Node, list[tuple[Node, Buffer]]] = {}  # carries that start with a copy
+        self.parts: dict[Buffer, tuple[Place, ...]] = {}  # where pieces of concatenations lie
 
     def run(self) -> tuple[Step, ...]:
         """All decisions, in order."""
@@ -71,18 +74,46 @@ class Scheduler:
     def place_results(self) -> None:
         """What groups compute gets a buffer of its own where it has none to be read from."""
         flows = [g for g in self.groups if is_flow(g)]
+        kernels = [g for g in self.groups if not is_flow(g)]
         for group in flows:
             self.place_items(group)
         bound = {source for group in flows for source in self.bind(group)}
-        read = bound | {s for g in self.groups if not is_flow(g) for s in g.sources}
+        pieces = {g: self.pieces_of(g) for g in kernels}
+        read = bound | {s for g in kernels for s in g.sources if s not in pieces[g]}
         read |= {t.copy[0] for t in self.copies if t.copy is not None}
-        for group in (g for g in self.groups if not is_flow(g)):
+        elsewhere = {n for nodes in pieces.values() for n in nodes} | self.entering.keys()
+        for group in kernels:
             for i, node in enumerate(group.outputs):
-                known, entering = self.buffers.get(node, ()), self.entering.get(node, [])
-                unplaced = not known and (node in read or not entering)
+                known = self.buffers.get(node, ())
+                unplaced = not known and (node in read or node not in elsewhere)
                 if unplaced or (node in bound and all(b.panel for b in known)):
                     known = (*known, self.own(f"t{node.serial}.{i}", node.type))
-                self.buffers[node] = (*sorted(known, key=lambda b: b.panel), *entering)
+                self.buffers[node] = (*sorted(known, key=lambda b: b.panel), *self.entering.get(node, []))
+        for group in kernels:
+            self.place_pieces(group, pieces[group])
+
+    def pieces_of(self, group: Group) -> frozenset[Node]:
+        """The operands of a concatenation that the kernels that compute them write into it.
+
+        Not where it is the new value of state: whoever reads the old one may come later than those kernels.
+        """
+        node = group.anchor
+        if node is None or not isinstance(node.op, Concat) or node.type.rank == 0:
+            return frozenset()
+        if any(b in self.state.values() for b in self.buffers.get(node, ())):
+            return frozenset()
+        return frozenset(x for x in node.inputs if x in self.maker and placeable(self.maker[x]))
+
+    def place_pieces(self, group: Group, pieces: frozenset[Node]) -> None:
+        """Where kernels store pieces of a concatenation."""
+        node = group.anchor
+        if node is None or not pieces:
+            return
+        for position, (operand, where) in enumerate(zip(node.inputs, places(node, self.buffers[node]), strict=True)):
+            if operand in pieces:
+                piece = part(node, position)
+                self.parts[piece] = where
+                self.buffers[operand] = (*self.buffers[operand], piece)
 
     def place_items(self, group: Group) -> None:
         """Each result of a control node goes where it is wanted, or to a buffer of its own."""
@@ -236,9 +267,10 @@ class Scheduler:
         return order
 
     def steps(self, task: Task, position: int) -> tuple[Step, ...]:
-        """What a task, at its position in order, comes to: a kernel, or copies and the step around others."""
+        """What a task, at its position in order, comes to: a kernel if any, or copies and the step around others."""
         if task.group is None or not is_flow(task.group):
-            return (self.named_scratch(self.kernel(task), position),)
+            kernel = self.named_scratch(placed(self.kernel(task), self.parts), position)
+            return (kernel,) if kernel.body else ()
         node = task.group.anchor
         assert node is not None
         copies = [self.copied(source, self.buffers[source][0], carry) for source, carry in self.starting[node]]

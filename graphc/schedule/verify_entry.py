@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from graphc.errors import InternalError
-from graphc.ir.dim import align_up, symbols_of
+from graphc.ir.dim import Size, align_up, symbols_of
 from graphc.schedule.kernel import Buffer, Contract, Convolve, Kernel, Load, Sort, Store
 from graphc.schedule.memory import ALIGN, lifetimes
 from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep, every_step, touched
@@ -83,6 +83,7 @@ class Order:
         """`before` is what holds a value from the start, and may not be written; `carries` do too, and may once."""
         self.entry, self.carries = entry, carries
         self.writer: dict[Buffer, Step | None] = dict(before)
+        self.pieces: dict[tuple[Buffer, tuple[Size, ...]], Step] = {}
 
     def mutable(self, buffer: Buffer) -> bool:
         """Whether the buffer is state: it holds an old value until it is written."""
@@ -120,7 +121,7 @@ class Order:
                     self.read(kernel, rhs.buffer)
                     self.write(kernel, into.buffer)
                 case Store(access=access):
-                    self.write(kernel, access.buffer)
+                    self.write(kernel, access.buffer, tuple(i.offset for i in access.index))
 
     def loop(self, step: ScanStep | WhileStep) -> None:
         """Carries hold a value before the first round; a round writes each carry and each slice at most once."""
@@ -130,6 +131,7 @@ class Order:
         for carry in step.carries:
             if self.writer.pop(carry, None) is None:
                 raise self.fault(step, f"nothing writes {carry.name} before it")
+        self.pieces = {piece: writer for piece, writer in self.pieces.items() if piece[0] not in step.carries}
         known = self.writer | dict.fromkeys(b for b in (*self.carries, *given(step)) if b not in step.carries)
         if isinstance(step, WhileStep):
             condition = Order(self.entry, known | dict.fromkeys(step.carries), ())
@@ -156,10 +158,12 @@ class Order:
         if buffer.place in ("arena", "output", "slice") and buffer not in self.writer and not self.mutable(buffer):
             raise self.fault(step, f"reads {buffer.name} before it is written")
 
-    def write(self, step: Step, buffer: Buffer) -> None:
-        """A buffer is written by one step of a sequence."""
-        if self.writer.setdefault(buffer, step) is not step:
+    def write(self, step: Step, buffer: Buffer, start: tuple[Size, ...] = ()) -> None:
+        """A buffer, or each piece of it, is written by one step of a sequence."""
+        known = buffer in self.writer and not any(b == buffer for b, _ in self.pieces)
+        if known or self.pieces.setdefault((buffer, start), step) is not step:
             raise self.fault(step, f"{buffer.name} is written by another kernel too")
+        self.writer[buffer] = step
 
     def fault(self, step: Step, what: str) -> InternalError:
         """The error about a step."""
