@@ -30,7 +30,7 @@ CASES: dict[str, tuple[Callable[[Node, Node, Node], tuple[Sequence[Node], Node |
     "a matmul and an input": (
         lambda x, y, w: ([build.concat([build.tanh(build.dot_general(x, w, (1,), (0,))), y, x * y], 1)], None), 2,
     ),
-    "read elsewhere": (lambda x, y, w: ([build.concat([p := x + y, x * y], 1), p, build.exp(p)], None), 1),
+    "read elsewhere": (lambda x, y, w: ([build.concat([p := x + y, x * y], 1), p, build.exp(p)], None), 2),
     "twice the same": (lambda x, y, w: ([build.concat([p := x + y, p], 1), build.concat([p, x], 1)], None), 2),
     "read after": (
         lambda x, y, w: ([build.dot_general(build.concat([x + y, x * y], 0), w, (1,), (0,))], None), 2,

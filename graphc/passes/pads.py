@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+
 from graphc.ir import build
 from graphc.ir.node import Constant, Node
 from graphc.ops.elementwise import Add
-from graphc.ops.movement import Pad
+from graphc.ops.movement import Broadcast, Concat, Pad
 from graphc.passes.rewrite import structural
 
 #: The most terms of a sum that are looked at.
@@ -65,7 +67,7 @@ def padded_axis(node: Node) -> int | None:
     if not isinstance(op, Pad) or any(g != 0 for g in op.interior):
         return None
     piece, value = node.inputs
-    if not isinstance(value.op, Constant) or value.op.array(value.type) != 0:
+    if not is_zero(value):
         return None
     axes = [a for a, sides in enumerate(zip(op.low, op.high, strict=True)) if sides != (0, 0)]
     if len(axes) != 1 or not isinstance(op.low[axes[0]], int) or not isinstance(piece.type.shape[axes[0]], int):
@@ -85,7 +87,28 @@ def joined(pads: list[Node], axis: int) -> Node:
         return pads[0]
     first, last = pads[0].op, pads[-1].op
     assert isinstance(first, Pad) and isinstance(last, Pad)
-    return build.pad(build.concat([p.inputs[0] + 0.0 for p in pads], axis), 0.0, first.low, last.high)
+    pieces = [piece for p in pads for piece in pieces_of(p.inputs[0], axis)]
+    return build.pad(build.concat(pieces, axis), 0.0, first.low, last.high)
+
+
+def pieces_of(node: Node, axis: int) -> list[Node]:
+    """What a concatenation along the axis is made of, each with 0.0 added to it, once."""
+    parts = node.inputs if node.op == Concat(axis) else (node,)
+    return [part if adds_zero(part) else part + 0.0 for part in parts]
+
+
+def adds_zero(node: Node) -> bool:
+    """Whether the node is a sum with 0.0."""
+    return isinstance(node.op, Add) and any(is_zero(x) for x in node.inputs)
+
+
+def is_zero(node: Node) -> bool:
+    """Whether the node is 0.0 everywhere, not −0.0."""
+    source = node.inputs[0] if isinstance(node.op, Broadcast) else node
+    if not isinstance(source.op, Constant):
+        return False
+    value = source.op.array(source.type)
+    return bool((value == 0).all() and not np.signbit(value).any())
 
 
 PADS = (join_pads,)
