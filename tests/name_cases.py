@@ -257,4 +257,4 @@ def einsums() -> Iterator[Case]:
                      function=lambda x, y: gr.einsum(x, lists[0], y, *lists[1:]))  # fmt: skip
 
 
-CASES = (*reductions(), *cumulative(), *sorting(), *linalg(), *einsums())
+REDUCING = (*reductions(), *cumulative(), *sorting(), *linalg(), *einsums())
