@@ -19,7 +19,7 @@ from graphc.ir.graph import Graph, users
 from graphc.ir.interp import Evaluation, shadow
 from graphc.ir.node import Array, Input, Node, Read, Scope
 from graphc.ir.text import print_graph
-from graphc.ir.types import DType, TensorType, bool_, f32, f64, i32, i64, u8, u32
+from graphc.ir.types import FROM_NUMPY, DType, TensorType, bool_, f32, f64, i32, i64, u8, u32
 from tests.op_cases import elementwise_ops
 
 N = symbol("N", typical=8)
@@ -109,8 +109,8 @@ class Grower:
         """Any elementwise op, on operands brought into its domain."""
         op = self.choose(ELEMENTWISE)
         x = self.any()
-        allowed = [t for t in (self.dtype, i32, bool_, u32, u8, i64) if t in op.dtypes]
-        dtype = x.type.dtype if x.type.dtype in allowed else allowed[0]
+        allowed = [t for t in (self.dtype, i32, bool_, u32, u8, i64) if takes(op, t)]
+        dtype = x.type.dtype if x.type.dtype in allowed else (*allowed, f32)[0]
         operands = []
         for sample in op.samples:
             wanted = bool_ if isinstance(sample, ops.base.Booleans) else dtype
@@ -307,6 +307,11 @@ class Grower:
         return Graph("random", self.scope, tuple(self.inputs), outputs, tuple(updates)), parameters
 
 
+def takes(op: ops.Elementwise, dtype: DType) -> bool:
+    """Whether an op is defined on a dtype: what is of f32 is of 16-bit floats too, but for the next float."""
+    return dtype in op.dtypes or (dtype.is_narrow and f32 in op.dtypes and not isinstance(op, ops.NextAfter))
+
+
 def put(shape: tuple[Size, ...], axis: int, size: Size) -> tuple[Size, ...]:
     """The shape with another size at an axis."""
     return (*shape[:axis], size, *shape[axis + 1 :])
@@ -342,6 +347,7 @@ def disagreement(case: Case, got: Evaluation, slack: float = 4.0) -> str | None:
     for index, ((exact, bound), result) in enumerate(zip(case.exact, results, strict=True)):
         if result.shape != exact.shape:
             return f"result {index} has shape {result.shape}, not {exact.shape}"
+        result = result.astype(np.float64) if FROM_NUMPY[result.dtype].is_narrow else result
         with np.errstate(all="ignore"):
             same = (result == exact) | ((result != result) & (exact != exact)) | np.isinf(bound)
             wrong = ~(same | (np.abs(result.astype(np.float64) - exact) <= slack * bound))

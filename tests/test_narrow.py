@@ -269,3 +269,19 @@ except gr.UnsupportedError as error:
     assert "[2. 3.]" in found
     assert "arrays of bfloat16 need the package ml_dtypes" in found
     assert "pip install 'graphc[bfloat16]'" in found
+
+
+@every_cpu
+@pytest.mark.parametrize("dtype", [gr.f16, gr.bf16, gr.u8], ids=str)
+def test_nothing_beside_a_row_is_written(dtype: DType, cpu: str) -> None:
+    """17 = 16 + 1: LLVM 22 writes 32 bits for one lane of a truncated vector."""
+    program = gr.Program("narrow_rows")
+
+    @program.entry
+    def f(x: gr.i32["N", 17]):
+        return x.astype(dtype)
+
+    x = np.arange(51, dtype=np.int32).reshape(3, 17)
+    memory = np.full(3 * 17 + 8, 77).astype(dtype.numpy)
+    program.compile(cpu=cpu).f(x, out=memory[:51].reshape(3, 17))
+    assert memory.tolist() == [*range(51), *[77] * 8]

@@ -16,7 +16,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
 from graphc.ir.node import Array, Node, Op, Read
 from graphc.ir.text import parse_graph, print_graph, segments
-from graphc.ir.types import f32, f64
+from graphc.ir.types import bf16, f16, f32, f64
 from graphc.ops.elementwise import StopGradient
 from graphc.ops.reduction import ReduceSum
 from graphc.ops.transcendental import Tanh
@@ -135,6 +135,12 @@ def test_random_graphs_compile_to_their_meaning(cpu: str, examples: int) -> None
     over(check_compiled(cpu), examples)
 
 
+@pytest.mark.parametrize(("cpu", "examples"), [("native", 12), ("x86-64-v3", 6), ("x86-64-v2", 4)])
+def test_random_graphs_of_16_bit_floats_keep_their_meaning(cpu: str, examples: int) -> None:
+    over(check_passes, examples, dtypes=(f16, bf16))
+    over(check_compiled(cpu), examples, dtypes=(f16, bf16))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("check", [check_passes, check_text, check_gradients])
 def test_many_random_graphs(check: Check) -> None:
@@ -145,6 +151,7 @@ def test_many_random_graphs(check: Check) -> None:
 @pytest.mark.parametrize(("cpu", "examples"), [("native", 1500), ("x86-64-v3", 500), ("x86-64-v2", 200)])
 def test_many_random_graphs_compile_to_their_meaning(cpu: str, examples: int) -> None:
     over(check_compiled(cpu), examples, most=16)
+    over(check_compiled(cpu), examples // 5, dtypes=(f16, bf16))
 
 
 @pytest.mark.parametrize(

@@ -344,7 +344,15 @@ class Builder:
         return self.emit(type_, f"call {type_} @{name}({pointer}, i32 {align}, {mask}, {fill})")
 
     def masked_store(self, value: Value, pointer: Value, mask: Value) -> None:
-        """Store the lanes the mask holds."""
+        """Store the lanes the mask holds.
+
+        One known lane is stored as a scalar: of a truncated vector, LLVM 22 would write 32 bits there (AVX-512).
+        """
+        live = ["true" in lane for lane in mask.name.split(",")]
+        if sum(live) == 1:
+            lane = live.index(True)
+            self.store(self.extract(value, lane), self.gep(element_type(value.type), pointer, self.i64(lane)))
+            return
         name = f"llvm.masked.store.{suffix(value.type)}.p0"
         self.module.declare(name, "void", [value.type, "ptr", "i32 immarg", mask.type])
         self.line(f"call void @{name}({value}, {pointer}, i32 {natural_alignment(value.type)}, {mask})")
