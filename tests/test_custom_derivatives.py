@@ -99,6 +99,36 @@ def test_arguments_that_are_not_differentiated_and_several_outputs() -> None:
     np.testing.assert_allclose(gr.grad(lambda x: gr.sum(power(3, x)))(X), 3 * X**2)
 
 
+def test_bwd_sees_the_cotangents_of_all_outputs_at_once() -> None:
+    seen: list[int] = []
+
+    @gr.custom_gradient
+    def pair(x: Any) -> Any:
+        def pullback(ct: Any) -> Any:
+            seen.append(len(ct))
+            return ct[0] * ct[1]
+
+        return (x * 1.0, x * 2.0), pullback
+
+    def loss(x: Any) -> Any:
+        a, b = pair(x)
+        return gr.sum(3.0 * a) + gr.sum(5.0 * b)
+
+    np.testing.assert_allclose(gr.grad(loss)(X), np.full_like(X, 15.0))
+    assert seen == [2]
+
+
+def test_in_the_bodies_of_loops() -> None:
+    def loss(x: Any) -> Any:
+        carry, ys = gr.scan(lambda c, row: (doubled_slope(c, row), gr.sum(clipped(100.0 * row))), gr.ones(3, gr.f64), x)
+        return gr.sum(carry) + gr.sum(ys)
+
+    run = gr.interpret(gr.grad(loss))
+    others = [np.prod(np.delete(X, i, 0), 0) for i in range(4)]
+    through = [2.0 ** (3 - i) for i in range(4)]  # each later round doubles what passes through its carry
+    np.testing.assert_allclose(run(X), np.stack([o * t for o, t in zip(others, through, strict=True)]) + 100.0)
+
+
 def test_in_entries_the_value_is_the_functions_own() -> None:
     program = gr.Program("own")
     w = gr.Variable(X[0].astype(np.float32), name="w")
@@ -190,6 +220,13 @@ def arena(function: Callable[..., Any], *types: gr.TensorType) -> int:
     (entry,) = traced.entries
     schedule = schedule_entry(optimise(entry.graph), lay_out([], panels_for([], {})).buffers, native())
     return arena_bytes(schedule)
+
+
+def test_a_checkpoint_of_several_results_is_computed_again_once() -> None:
+    both = gr.checkpoint(lambda x: (gr.exp(x), gr.tanh(x)))
+    traced = gr.jit(gr.grad(lambda x: gr.sum(both(x)[0] * both(x)[1]))).trace({"x": gr.f64[4, 3]})
+    nodes = optimise(traced.entries[0].graph).nodes()
+    assert sum(isinstance(n.op, Tanh) for n in nodes) == 2
 
 
 def test_checkpoints_need_less_memory() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from graphc import autodiff
+from graphc.frontend.custom import with_rule
 from graphc.frontend.eager import called, compiled_form, tracing
 from graphc.frontend.promotion import as_tensor
-from graphc.frontend.recording import current
 from graphc.frontend.signature import expect_function
 from graphc.frontend.standins import StandIns
 from graphc.frontend.structure import flatten
@@ -20,7 +20,7 @@ from graphc.ir import build
 from graphc.ir.graph import reachable
 from graphc.ir.node import Constant, Node
 from graphc.ops.movement import Broadcast, Reshape
-from graphc.ops.order import After, Custom, Rule
+from graphc.ops.order import After, Rule
 from graphc.runtime.tree import unflatten
 
 
@@ -48,15 +48,11 @@ def recomputed(function: Callable[..., Any], args: Sequence[Any], options: Mappi
     leaves, tree = flatten((tuple(args), dict(options)))
     given = [stand_ins.of(leaf) if isinstance(leaf, (Tensor, np.ndarray)) else leaf for leaf in leaves]
     arguments, named = unflatten(tree, given)
-    outputs, output_tree = flatten(function(*arguments, **named))
-    nodes = [as_tensor(leaf).node for leaf in outputs]
-    outside = taken_from_outside(nodes, list(stand_ins.new))
+    value = function(*arguments, **named)
+    outside = taken_from_outside([as_tensor(leaf).node for leaf in flatten(value)[0]], list(stand_ins.new))
     inside = list(stand_ins.new.values())
     stand_ins.state()
-    values = [stand_ins.node(node) for node in nodes]
-    rule = Again(len(inside))
-    results = [current().node(Custom(rule), y, *inside, *outside) if y.type.dtype.is_float else y for y in values]
-    return unflatten(output_tree, [Tensor(node) for node in results])
+    return with_rule(stand_ins.tree(value), Again(len(inside)), [*inside, *outside])
 
 
 def taken_from_outside(nodes: Sequence[Node], arguments: Sequence[Node]) -> list[Node]:
@@ -71,22 +67,24 @@ def taken_from_outside(nodes: Sequence[Node], arguments: Sequence[Node]) -> list
 
 
 class Again:
-    """Computes again what lies between the first `count` operands and y, once the cotangent is there."""
+    """Computes again what lies between the first `count` operands and the ys, once a cotangent is there."""
 
     def __init__(self, count: int):
         self.count = count
 
-    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+    def vjp(self, cts: Sequence[Node | None], ys: Sequence[Node], xs: Sequence[Node]) -> Sequence[Node | None]:
         """The cotangents of operands, through nodes of the backward pass's own."""
-        new = {x: later(x, ct) for x in xs[: self.count]} | {x: x for x in xs[self.count :]}
+        given = [(y, ct) for y, ct in zip(ys, cts, strict=True) if ct is not None]
+        new = {x: later(x, given[0][1]) for x in xs[: self.count]} | {x: x for x in xs[self.count :]}
         targets = {new[x]: x for x in xs if x.type.dtype.is_float}
-        for node in reachable([y], known=xs):
+        for node in reachable(ys, known=xs):
             operands = tuple([new[i] for i in node.inputs])
-            new[node] = node if operands == node.inputs else y.scope.typed(node.op, node.type, *operands)
-        found = dict(zip(targets, autodiff.backward({new[y]: ct}, list(targets)), strict=True))
-        return tuple(found.get(new[x]) for x in xs)
+            new[node] = node if operands == node.inputs else node.scope.typed(node.op, node.type, *operands)
+        again = autodiff.summed([new[y] for y, _ in given], [ct for _, ct in given])
+        found = dict(zip(targets, autodiff.backward(again, list(targets)), strict=True))
+        return [found.get(new[x]) for x in xs]
 
-    def batched(self, which: tuple[bool, ...]) -> Rule:
+    def batched(self, which: Sequence[bool]) -> Rule:
         """The same: it goes by the nodes that it finds between."""
         return self
 

@@ -15,8 +15,6 @@ from graphc.frontend.structure import flatten
 from graphc.frontend.tensor import Tensor
 from graphc.ir import build
 from graphc.ir.node import Node
-from graphc.ir.types import TensorType
-from graphc.ops.base import batch_size
 from graphc.ops.order import Custom, Rule
 from graphc.runtime.tree import Tree, unflatten
 from graphc.runtime.tree import flatten as flatten_as
@@ -61,14 +59,15 @@ class CustomVjp:
         tensors = [as_tensor(leaf) for leaf in leaves]
         free_again = iter(unflatten(tree, tensors))
         value = self.function(*[arg if i in self.fixed else next(free_again) for i, arg in enumerate(args)])
-        outputs, output_tree = flatten(value)
-        results = []
-        for index, leaf in enumerate(outputs):
-            y = as_tensor(leaf).node
-            rule = Written(self, tree, args, index, user_site())
-            custom = y.type.dtype.is_float
-            results.append(Tensor(current().node(Custom(rule), y, *[t.node for t in tensors]) if custom else y))
-        return unflatten(output_tree, results)
+        return with_rule(value, Written(self, tree, args, user_site()), [t.node for t in tensors])
+
+
+def with_rule(value: Any, rule: Rule, xs: Sequence[Node]) -> Any:
+    """A nested value whose derivatives with respect to some nodes are what a rule says."""
+    leaves, tree = flatten(value)
+    ys = [as_tensor(leaf).node for leaf in leaves]
+    custom = current().node(Custom(len(ys), rule), *ys, *xs)
+    return unflatten(tree, [Tensor(node) for node in build.items(custom)])
 
 
 def custom_vjp(function: Callable[..., Any] | None = None, *, nondiff_argnums: int | Sequence[int] = ()) -> Any:
@@ -104,28 +103,26 @@ def custom_gradient(function: Callable[..., Any]) -> CustomVjp:
 
 
 class Written:
-    """The derivative of one output of one call of a `CustomVjp`."""
+    """The derivative of one call of a `CustomVjp`."""
 
-    def __init__(self, function: CustomVjp, tree: Tree, args: Sequence[Any], index: int, site: Site | None):
-        self.function, self.tree, self.index, self.site = function, tree, index, site
+    def __init__(self, function: CustomVjp, tree: Tree, args: Sequence[Any], site: Site | None):
+        self.function, self.tree, self.site = function, tree, site
         self.fixed = {i: arg for i, arg in enumerate(args) if i in function.fixed}
         self.count = len(args)
 
-    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+    def vjp(self, cts: Sequence[Node | None], ys: Sequence[Node], xs: Sequence[Node]) -> Sequence[Node | None]:
         """Run the user's `fwd` and `bwd`."""
         assert self.function.forward is not None and self.function.backward is not None
-        with recording_in(ct.scope):
+        with recording_in(xs[0].scope):
             free = iter(unflatten(self.tree, [Tensor(x) for x in xs]))
             args = [self.fixed[i] if i in self.fixed else next(free) for i in range(self.count)]
             value, residuals = self.function.forward(*args)
-            outputs, tree = flatten(value)
-            cts = [build.zeros_like(as_tensor(leaf).node) for leaf in outputs]
-            cts[self.index] = ct
-            whole = unflatten(tree, [Tensor(node) for node in cts])
-            given = self.function.backward(*self.fixed.values(), residuals, whole)
+            whole = [Tensor(build.zeros_like(y) if ct is None else ct) for ct, y in zip(cts, ys, strict=True)]
+            _, tree = flatten(value)
+            given = self.function.backward(*self.fixed.values(), residuals, unflatten(tree, whole))
             return self.checked(given, xs)
 
-    def checked(self, given: Any, xs: Sequence[Node]) -> tuple[Node | None, ...]:
+    def checked(self, given: Any, xs: Sequence[Node]) -> Sequence[Node | None]:
         """What `bwd` gave, one cotangent for each leaf of the arguments. Raises where that does not fit."""
 
         def misfit(path: str) -> GraphcError:
@@ -135,7 +132,7 @@ class Written:
         if not isinstance(given, (tuple, list)):
             raise misfit("")
         leaves = flatten_as(self.tree, tuple(given), misfit)
-        return tuple(self.fitting(leaves.get(i), x) for i, x in enumerate(xs))
+        return [self.fitting(leaves.get(i), x) for i, x in enumerate(xs)]
 
     def fitting(self, value: Any, x: Node) -> Node | None:
         """One cotangent of the type of an argument's leaf; None where there is none."""
@@ -159,38 +156,35 @@ class Written:
             help="bwd returns a tuple, for each argument a cotangent of its structure, shapes and dtypes, or None",
         )
 
-    def batched(self, which: tuple[bool, ...]) -> Rule:
+    def batched(self, which: Sequence[bool]) -> Rule:
         """The rule over all indices of one more axis."""
         return OverAll(self, which)
 
 
 class OverAll:
-    """A rule at each index of one more axis, which y and some of the operands have in front."""
+    """A rule at each index of one more axis, which the ys and some of the operands have in front."""
 
-    def __init__(self, rule: Rule, which: tuple[bool, ...]):
+    def __init__(self, rule: Rule, which: Sequence[bool]):
         self.rule, self.which = rule, which
 
-    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
+    def vjp(self, cts: Sequence[Node | None], ys: Sequence[Node], xs: Sequence[Node]) -> Sequence[Node | None]:
         """The rule on one slice, vectorised; what belongs to all indices is summed over them."""
-        scope, size = ct.scope, batch_size((True,), (ct,))
-        ct_slice, y_slice = (scope.placeholder(slice_type(n.type)) for n in (ct, y))
-        slices = [
-            scope.placeholder(slice_type(x.type)) if mapped else x for mapped, x in zip(self.which, xs, strict=True)
-        ]
-        given = self.rule.vjp(ct_slice, y_slice, *slices)
-        new = {ct_slice: ct, y_slice: y} | {s: x for s, x in zip(slices, xs, strict=True) if s is not x}
-        found = iter(batch([g for g in given if g is not None], new, size))
+        new: dict[Node, Node] = {}
+
+        def slice_of(stack: Node) -> Node:
+            made = stack.scope.placeholder(stack.type.with_shape(stack.type.shape[1:]))
+            new[made] = stack
+            return made
+
+        parts = [slice_of(x) if mapped else x for mapped, x in zip(self.which, xs, strict=True)]
+        given = self.rule.vjp([ct and slice_of(ct) for ct in cts], [slice_of(y) for y in ys], parts)
+        found = iter(batch([g for g in given if g is not None], new, ys[0].type.shape[0]))
         stacks = [next(found) if g is not None else None for g in given]
-        return tuple(
+        return [
             stack if mapped or stack is None else build.sum_(stack, (0,))
             for mapped, stack in zip(self.which, stacks, strict=True)
-        )
+        ]
 
-    def batched(self, which: tuple[bool, ...]) -> Rule:
+    def batched(self, which: Sequence[bool]) -> Rule:
         """The rule over all indices of yet another axis."""
         return OverAll(self, which)
-
-
-def slice_type(type_: TensorType) -> TensorType:
-    """The type without its first axis."""
-    return type_.with_shape(type_.shape[1:])

@@ -14,7 +14,7 @@ from graphc.frontend.structure import flatten, leaf_names, leaf_paths
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Dim
-from graphc.ir.graph import Graph
+from graphc.ir.graph import Graph, every_graph, with_bodies
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import TensorType, i64
 from graphc.ops.order import Custom, without_rules
@@ -143,9 +143,19 @@ def finished(entry: TracedEntry) -> TracedEntry:
                 site=entry.site,
                 help="return it from the function (has_aux=True for gr.grad)",
             )
-    if not any(isinstance(node.op, Custom) for node in nodes):
+    if not any(isinstance(node.op, Custom) for graph in every_graph(entry.graph) for node in graph.nodes()):
         return entry
-    return replace(entry, graph=entry.graph.rewrite(without_rules))
+    return replace(entry, graph=plain(entry.graph))
+
+
+def plain(graph: Graph) -> Graph:
+    """The graph, and those of its control flow, without derivatives of their own."""
+
+    def rule(node: Node) -> Node:
+        op = with_bodies(node.op, plain)
+        return without_rules(node if op is node.op else node.scope.typed(op, node.type, *node.inputs))
+
+    return graph.rewrite(rule)
 
 
 def symbolic_arguments(recording: Recording, types: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Node, str]]]:

@@ -21,6 +21,7 @@ from graphc.ops.cost import CHEAP
 from graphc.ops.logic import Cast
 from graphc.ops.loops import Loop, copied
 from graphc.ops.movement import Broadcast, Flip, Reshape, Slice, Transpose
+from graphc.ops.order import Custom
 
 #: The reverse sweep: from cotangents of outputs to those of targets.
 Backward = Callable[[Mapping[Node, Node], Sequence[Node]], list[Node]]
@@ -191,10 +192,17 @@ def while_shares(backward: Backward, cts: Cotangents, wanted: Sequence[bool], y:
     )
 
 
+def custom_shares(backward: Backward, cts: Cotangents, wanted: Sequence[bool], y: Node) -> Cotangents:
+    assert isinstance(y.op, Custom)
+    count = y.op.count
+    return [*[None] * count, *y.op.rule.vjp(cts, y.inputs[:count], y.inputs[count:])]
+
+
 RULES: dict[type[Op], Callable[[Backward, Cotangents, Sequence[bool], Node], Cotangents]] = {
     Scan: scan_shares,
     Cond: cond_shares,
     WhileLoop: while_shares,
+    Custom: custom_shares,
 }
 
 

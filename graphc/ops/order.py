@@ -1,13 +1,15 @@
-"""What a graph says of order and of derivatives, beside values: each of these is its first operand."""
+"""What a graph says of order and of derivatives, beside values: these give operands as they are."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from graphc.ir import build
 from graphc.ir.node import Array, Node, Op
-from graphc.ir.types import TensorType
+from graphc.ir.types import TensorType, TupleType
 from graphc.ops.base import Movement, all_batched, expect_arity
+from graphc.ops.control import Item
 
 
 class After(Movement):
@@ -34,39 +36,41 @@ class After(Movement):
 class Rule(Protocol):
     """How a function that is not differentiated through is differentiated."""
 
-    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
-        """The cotangents of xs from that of y."""
+    def vjp(self, cts: Sequence[Node | None], ys: Sequence[Node], xs: Sequence[Node]) -> Sequence[Node | None]:
+        """The cotangents of xs from those of ys; None is zero."""
         ...
 
-    def batched(self, which: tuple[bool, ...]) -> Rule:
-        """The rule where y and those of xs have one more axis in front."""
+    def batched(self, which: Sequence[bool]) -> Rule:
+        """The rule where all ys and those of xs have one more axis in front."""
         ...
 
 
 class Custom(Op):
-    """y, with a derivative of its own with respect to xs: `custom(y, *xs)`; what y is made of has none.
+    """The first `count` operands, a tuple, with derivatives of their own with respect to the others: what they are made
+    of has none.
 
     It exists while a function is traced, for `autodiff` to find, and is gone from the trace's result.
     """
 
+    count: int
     rule: Rule
 
-    def infer(self, *operands: TensorType) -> TensorType:
-        return operands[0]
+    def infer(self, *operands: TensorType) -> TupleType:
+        return TupleType(operands[: self.count])
 
-    def eval(self, *operands: Array) -> Array:
-        return operands[0]
-
-    def vjp(self, ct: Node, y: Node, *xs: Node) -> tuple[Node | None, ...]:
-        return None, *self.rule.vjp(ct, *xs)
+    def eval(self, *operands: Array) -> Any:
+        return operands[: self.count]
 
     def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
-        return build.apply(Custom(self.rule.batched(batched[1:])), all_batched(batched, xs)[0], *xs[1:])
+        ys, rest = all_batched(batched, xs)[: self.count], xs[self.count :]
+        return build.apply(Custom(self.count, self.rule.batched(batched[self.count :])), *ys, *rest)
 
 
 def without_rules(node: Node) -> Node:
     """What takes the place of a node once nothing will be differentiated any more."""
-    return node.inputs[0] if isinstance(node.op, Custom) else node
+    if isinstance(node.op, Item) and isinstance(node.inputs[0].op, Custom):
+        return node.inputs[0].inputs[node.op.index]
+    return node
 
 
 ALL = (After,)

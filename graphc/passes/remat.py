@@ -17,6 +17,7 @@ from graphc.ir import build
 from graphc.ir.dim import typical
 from graphc.ir.graph import Graph, reachable
 from graphc.ir.node import Input, Leaf, Node, Read
+from graphc.ir.types import TupleType
 from graphc.ops.indexing import Gather
 from graphc.ops.order import After
 from graphc.ops.random import Threefry
@@ -77,8 +78,9 @@ def nodes_of(groups: Iterable[Group]) -> set[Node]:
 
 
 def bytes_of(node: Node) -> int:
-    """A node's size in memory at typical sizes."""
-    return typical(node.type.size) * node.type.dtype.itemsize
+    """A node's size in memory at typical sizes; of several results, all of them."""
+    types = node.type.items if isinstance(node.type, TupleType) else (node.type,)
+    return sum(typical(t.size) * t.dtype.itemsize for t in types)
 
 
 def recomputing(graph: Graph, early: set[Node], late: set[Node]) -> Graph:
