@@ -14,10 +14,12 @@ from graphc.ir.interp import evaluate
 from graphc.ir.node import Constant, Input, Node, Scope
 from graphc.ir.types import DTYPES, DType, TensorType, bool_, f32, f64, i32, i64, u8, u32
 from graphc.ops.base import Elementwise
+from graphc.ops.convolution import Conv, ConvInput, ConvKernel
 from graphc.ops.logic import Cast
 from graphc.ops.movement import Broadcast, Concat, Pad, Reshape, Slice, Transpose
 from graphc.ops.reduction import ReduceMax, ReduceSum
 from graphc.passes.contract import CONTRACTION, orient
+from graphc.passes.convolution import CONVOLUTION
 from graphc.passes.fold import FOLDING
 from graphc.passes.hoist import HOISTING
 from graphc.passes.movement import MOVEMENT
@@ -27,7 +29,7 @@ from graphc.passes.simplify import CASTS, is_lossless, simplify
 N = symbol("N")
 ROWS = 5  # what N is when values are compared
 
-STRUCTURAL = {rule.name: rule for rule in (*FOLDING, *CASTS, *MOVEMENT, *HOISTING, *CONTRACTION)}
+STRUCTURAL = {rule.name: rule for rule in (*FOLDING, *CASTS, *MOVEMENT, *HOISTING, *CONTRACTION, *CONVOLUTION)}
 
 
 class Draw:
@@ -123,6 +125,10 @@ EXAMPLES: list[tuple[str, Callable[[Draw], Node]]] = [
     ("multiply_and_reduce", lambda d: build.dot_general(d(4), d(4, N, 3), (0,), (0,))),
     ("multiply_and_reduce", lambda d: build.dot_general(d(3, N, 4), d(4, 3), (0, 2), (1, 0))),
     ("multiply_and_reduce", lambda d: build.dot_general(d(3, N, 4), d(3, 4), (2, 0), (1, 0))),
+    ("multiply_whole_images", lambda d: build.apply(Conv((2,), (0,), (1,), (1,)), d(N, 3, 2), d(3, 2, 5))),
+    ("multiply_whole_images", lambda d: build.apply(Conv((1,), (0,), (3,), (1,)), d(N, 1, 4), d(1, 4, 5))),
+    ("spread_whole_images", lambda d: build.apply(ConvInput((1,), (0,), (1,), (3,)), d(N, 1, 4), d(3, 2, 4))),
+    ("pair_whole_images", lambda d: build.apply(ConvKernel((1,), (0,), (1,), (3,)), d(N, 3, 2), d(N, 1, 4))),
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from graphc.ir.types import DType
 from graphc.ops.elementwise import Abs, Max, Min, Neg, Pow, StopGradient
 from graphc.ops.logic import And, Cast, Eq, Ne, Not, Or, Select
 from graphc.passes.contract import CONTRACTION
+from graphc.passes.convolution import CONVOLUTION
 from graphc.passes.fold import FOLDING
 from graphc.passes.hoist import HOISTING
 from graphc.passes.movement import MOVEMENT
@@ -132,7 +133,7 @@ def merge_casts(node: Node, op: Cast) -> Node | None:
 
 CASTS = (drop_cast, merge_casts)
 
-RULES = (*FOLDING, *ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *PADS, *HOISTING, *CONTRACTION)
+RULES = (*FOLDING, *ARITHMETIC, *LOGIC, *CASTS, *MOVEMENT, *PADS, *HOISTING, *CONTRACTION, *CONVOLUTION)
 
 
 @lru_cache

@@ -8,11 +8,11 @@ gradient adds up image by image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import gcd, prod
 
-from graphc.ir.dim import Size, known_le
+from graphc.ir.dim import Size, known_le, maximum, minimum
 from graphc.ir.node import Node, Op
 from graphc.ir.types import TensorType
 from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
@@ -44,14 +44,36 @@ class Walk:
     start: Size
     step: int = 1
     first: Size = 0
+    away: bool = False  # from the borders, by construction
 
     @property
     def inside(self) -> bool:
         """Whether they never meet outside the axis, as far as one can tell."""
-        if self.taps == 0 or self.count == 0:
+        if self.taps == 0 or self.count == 0 or self.away:
             return True
         last = (self.count - 1) * self.stride + (self.taps - 1) * self.dilation + self.start
         return known_le(0, self.start) and known_le(last + 1, self.size)
+
+    def parts(self) -> tuple[Walk, ...]:
+        """Where symbols hide which is which: results at the front border, those away from borders, those at the back.
+
+        A tile's rows are either all the same or known when its code is written: so the first and last part have none.
+        """
+        if self.inside or self.constant:
+            return (self,)
+        front = minimum(self.count, (maximum(-1 * self.start, 0) + (self.stride - 1)) // self.stride)
+        fitting = self.size - self.start - (self.taps - 1) * self.dilation + (self.stride - 1)
+        back = minimum(self.count, maximum(front, maximum(fitting, 0) // self.stride))
+        return (
+            self.part(0, front),
+            replace(self.part(front, back - front), away=True),
+            self.part(back, self.count - back),
+        )
+
+    def part(self, start: Size, count: Size) -> Walk:
+        """Some of the results."""
+        first = self.first + self.step * start
+        return replace(self, count=count, start=self.start + self.stride * start, first=first)
 
     @property
     def constant(self) -> bool:
@@ -106,10 +128,17 @@ class ConvolutionLowering(Lowering):
 
     # -- results by rows of pixels ----------------------------------------------------------------------------------
 
+    def convolve(
+        self, walks: Sequence[Walk], kernel: Buffer, channels: Channels, own: tuple[Buffer, ...] = ()
+    ) -> None:
+        """A convolution of the first operand with a kernel [*taps, taken, groups·given], and what follows it."""
+        for part in walks[-1].parts():
+            self.rows_of_pixels((*walks[:-1], part), kernel, channels, own)
+
     def rows_of_pixels(
         self, walks: Sequence[Walk], kernel: Buffer, channels: Channels, own: tuple[Buffer, ...]
     ) -> None:
-        """A convolution of the first operand with a kernel [*taps, taken, groups·given], and what follows it."""
+        """The same, row by row of pixels along the last spatial axis."""
         image, dtype = self.anchor.inputs[0].type, self.anchor.type.dtype
         batch, pixels = Axis("n", image.shape[0]), [Axis(f"m{d}", w.count) for d, w in enumerate(walks)]
         of_group, columns = channel_axes(channels)
@@ -228,7 +257,7 @@ class ConvolutionLowering(Lowering):
         ]
         for number, phase in enumerate(product(*dims)):
             turned = self.turned_kernel(number, [taps for _, taps in phase], channels)
-            self.rows_of_pixels([walk for walk, _ in phase], turned, channels, (turned,))
+            self.convolve([walk for walk, _ in phase], turned, channels, (turned,))
 
     def turned_kernel(self, number: int, taps: Sequence[range], channels: Channels) -> Buffer:
         """Some taps of the kernel, last ones first, with the channels that it takes and gives exchanged."""
@@ -271,7 +300,7 @@ def convolve(lowering: ConvolutionLowering) -> None:
             op.sizes, kernel.shape[:-2], image.shape[1:-1], op.strides, op.dilation, op.low, strict=True
         )
     ]
-    lowering.rows_of_pixels(walks, lowering.operand(1), channels, ())
+    lowering.convolve(walks, lowering.operand(1), channels)
 
 
 def phases_of(
