@@ -1,0 +1,97 @@
+"""Recurrent networks in programs: trained by steps and epochs, at any length and batch, as the same network unrolled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc import losses, nn, optim
+
+FEATURES, HIDDEN, CLASSES = 5, 19, 3
+
+
+def network(length: Any, batch: Any, unrolled: bool, cpu: str = "native") -> Any:
+    """A recurrent classifier over x: [batch, length, FEATURES], trained with Adam."""
+    rng = np.random.default_rng(0)
+    shapes = {"w": (FEATURES, HIDDEN), "u": (HIDDEN, HIDDEN), "b": (HIDDEN,), "v": (HIDDEN, CLASSES)}
+    w, u, b, v = (gr.Variable(rng.normal(0, 0.3, s).astype(np.float32), name=n) for n, s in shapes.items())
+    adam = optim.Adam(0.05)
+    program = gr.Program("recurrent")
+
+    def states(x: Any) -> Any:
+        def step(h: Any, x_t: Any) -> Any:
+            h = gr.tanh(x_t @ w + h @ u + b)
+            return h, h * 0.5
+
+        sequence = gr.permute_dims(x, (1, 0, 2))
+        h = gr.zeros((x.shape[0], HIDDEN))
+        if not unrolled:
+            return gr.scan(step, h, sequence)
+        ys = []
+        for t in range(length):
+            h, y = step(h, sequence[t])
+            ys.append(y)
+        return h, gr.stack(ys)
+
+    @program.entry(x=gr.f32[batch, length, FEATURES])
+    def predict(x: Any) -> Any:
+        last, every = states(x)
+        return {"classes": nn.softmax(last @ v), "states": every}
+
+    @program.entry(x=gr.f32[batch, length, FEATURES], y=gr.i32[batch])
+    def train(x: Any, y: Any) -> Any:
+        last, every = states(x)
+        loss = losses.sparse_softmax_cross_entropy(last @ v, y) + 0.1 * gr.mean(gr.square(every))
+        adam.minimize(loss)
+        return loss
+
+    return program.compile(cpu=cpu)
+
+
+def data(rows: int, length: int) -> tuple[Any, Any]:
+    rng = np.random.default_rng(rows + length)
+    x = rng.normal(size=(rows, length, FEATURES)).astype(np.float32)
+    return x, (x.sum((1, 2)) > 0).astype(np.int32)
+
+
+@pytest.mark.parametrize("cpu", ["native", "x86-64-v3"])
+@pytest.mark.parametrize("length", [1, 6])
+def test_a_scan_trains_as_the_unrolled_network(length: int, cpu: str) -> None:
+    looped, unrolled = network("T", "N", False, cpu), network(length, "N", True, cpu)
+    for rows in (1, 7, 33):
+        x, y = data(rows, length)
+        for _ in range(3):
+            np.testing.assert_allclose(looped.train(x, y), unrolled.train(x, y), rtol=1e-4)
+        ours, theirs = looped.predict(x), unrolled.predict(x)
+        for key in ours:
+            np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-3, atol=1e-4)
+
+
+def test_epochs_of_a_recurrent_network() -> None:
+    looped, unrolled = network(6, "N", False), network(6, "N", True)
+    x, y = data(45, 6)
+    for _ in range(3):
+        a, b = (p.train.epoch(x, y, batch_size=16, shuffle=True) for p in (looped, unrolled))
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+def test_rows_do_not_depend_on_the_batch() -> None:
+    program = network("T", "N", False)
+    x, _ = data(20, 9)
+    whole = program.predict(x)["classes"]
+    for rows in (1, 3, 16):
+        assert np.array_equal(program.predict(x[:rows])["classes"], whole[:rows])
+
+
+def test_the_workspace_grows_with_length_and_batch() -> None:
+    program = network("T", "N", False)
+    entry = program.train.entry
+    bytes_of = program.train._artifact.workspace(entry)
+    sizes = [bytes_of(*({"N": n, "T": t}[s] for s in entry.symbols)) for n, t in ((8, 10), (8, 1000), (80, 10))]
+    assert sizes[0] * 3 < sizes[1]
+    assert sizes[0] * 3 < sizes[2]
+    x, y = data(2, 1000)
+    assert np.isfinite(program.train(x, y))
