@@ -1,4 +1,4 @@
-"""Recurrent networks in programs: trained by steps and epochs, at any length and batch, as the same network unrolled."""
+"""Recurrent networks in programs: at any length and batch they train as the same network unrolled, by epochs too."""
 
 from __future__ import annotations
 

@@ -55,6 +55,10 @@ def float_text(element: str, value: float) -> str:
         return f"0x{struct.unpack('<Q', struct.pack('<d', with_nan))[0]:016X}"
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
+#: How LLVM writes each byte of a string.
+CHARACTERS = tuple(chr(c) if 32 <= c < 127 and c not in (34, 92) else f"\\{c:02X}" for c in range(256))
+
+
 
 @dataclass
 class Module:
@@ -73,7 +77,7 @@ class Module:
     def constant_bytes(self, name: str, content: bytes, align: int = 64, linkage: str = "internal") -> Value:
         """A read-only data segment; returns its address."""
         if name not in self.data:
-            text = "".join(chr(c) if 32 <= c < 127 and c not in (34, 92) else f"\\{c:02X}" for c in content)
+            text = "".join([CHARACTERS[c] for c in content])
             self.data[name] = f'@{name} = {linkage} constant [{len(content)} x i8] c"{text}", align {align}'
         return Value("ptr", f"@{name}")
 
