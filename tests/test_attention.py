@@ -11,7 +11,12 @@ import pytest
 import graphc as gr
 from graphc import nn
 from graphc.errors import DTypeError, ShapeError
+from graphc.ir.dim import evaluate
 from graphc.ir.node import Array
+from graphc.nn import attention_blocks
+from graphc.passes.pipeline import optimise
+from graphc.runtime.targets import target
+from graphc.schedule.program import schedule_entry
 
 VECTORS = np.load(Path(__file__).parent / "vectors" / "functional.npz")
 
@@ -94,9 +99,66 @@ def test_symbolic_batch_and_time() -> None:
         np.testing.assert_allclose(compiled.attend(q, k, v), expected, rtol=2e-5, atol=2e-6)
 
 
+CAUSES = {"all": (False, None), "causal": (True, None), "mask": (False, "full"), "causal_padding": (True, "keys")}
+
+
+@pytest.mark.parametrize("case", CAUSES)
+def test_blocks_of_keys_give_the_same(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten keys in blocks of four, so that the last one is not full."""
+    monkeypatch.setattr(attention_blocks, "BLOCK", 4)
+    monkeypatch.setattr("graphc.nn.attention.LARGE", 8)
+    causal, kind = CAUSES[case]
+    rng = np.random.default_rng(11)
+    q, k, v = (rng.normal(size=(2, 3, *s)) for s in ((7, 5), (10, 5), (10, 6)))
+    mask = rng.random((2, 1, 7 if kind == "full" else 1, 10)) < 0.5
+    mask[0, 0, 0] = False
+    options: dict[str, Any] = {"causal": causal} | ({"mask": mask} if kind else {})
+    seen = np.tril(np.ones((7, 10), bool)) if causal else np.ones((7, 10), bool)
+    expected = attention(q, k, v, seen & mask if kind else seen)
+
+    def function(q: Any, k: Any, v: Any) -> Any:
+        return nn.dot_product_attention(q, k, v, **options)
+
+    np.testing.assert_allclose(gr.jit(function)(q, k, v), expected, rtol=1e-12, atol=1e-13)
+    assert gr.check_grads(function, q, k, v).worst < 1e-6
+    singles = [x.astype(np.float32) for x in (q, k, v)]
+    np.testing.assert_allclose(gr.jit(function)(*singles), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_blocks_differentiate_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_blocks, "BLOCK", 2)
+    monkeypatch.setattr("graphc.nn.attention.LARGE", 1)
+    rng = np.random.default_rng(12)
+    q, k, v = (rng.normal(size=(1, 1, 3, 2)) for _ in range(3))
+    assert gr.check_grads(lambda q, k, v: nn.dot_product_attention(q, k, v, causal=True), q, k, v, order=2).worst < 1e-4
+
+
+def test_long_sequences_take_memory_linear_in_time() -> None:
+    """Forward and backward, symbolic in time: twice the time, twice the workspace; never a matrix of T×T."""
+    time = gr.dim("T", min=1, typical=1024)
+    program = gr.Program("long")
+
+    @program.entry
+    def train(q: gr.f32[1, 2, time, 8]):  # type: ignore[no-untyped-def, valid-type]
+        y = nn.dot_product_attention(q, q, q, causal=True)
+        return y, gr.gradients(gr.sum(y * y), [q])[0]
+
+    compiled = program.compile()
+    for n in (1, 127, 300):
+        q = np.random.default_rng(13).normal(size=(1, 2, n, 8)).astype(np.float32)
+        expected = attention(q, q, q, np.tril(np.ones((n, n), bool)))
+        np.testing.assert_allclose(compiled.train(q)[0], expected, rtol=3e-5, atol=3e-6)
+    graph = optimise(program.trace().entries[0].graph)
+    schedule = schedule_entry(graph, {}, target("native"))
+    sizes = [sum(evaluate(p.size, {"T": t}) for p in schedule.arena) for t in (4096, 8192)]
+    assert sizes[1] < 2.2 * sizes[0]
+
+
 def test_mistakes_are_named() -> None:
     x = np.zeros((2, 3, 4), np.float32)
     with pytest.raises(ShapeError, match="do not fit together"):
         gr.jit(nn.dot_product_attention)(x, x, x[:, :2])
+    with pytest.raises(ShapeError, match=r"a mask bool\[4\] does not broadcast to \(2, 3, 3\)"):
+        gr.jit(lambda x: nn.dot_product_attention(x, x, x, mask=np.ones(4, bool)))(x)
     with pytest.raises(DTypeError, match="the mask is i32"):
         gr.jit(lambda x: nn.dot_product_attention(x, x, x, mask=np.ones((3, 3), np.int32)))(x)

@@ -8,15 +8,20 @@ from graphc import ops
 from graphc.errors import DTypeError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
-from graphc.frontend.promotion import apply, as_tensor, broadcast
+from graphc.frontend.promotion import apply, as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.ir.dim import typical
 from graphc.ir.types import i32
+from graphc.nn.attention_blocks import attend_by_blocks
 from graphc.nn.functional import largest
 from graphc.sites import user_site
 
 __all__ = ["dot_product_attention"]
+
+#: So many keys go block by block: a row of scores for each of them no longer stays in cache.
+LARGE = 512
 
 
 @composite
@@ -34,33 +39,25 @@ def dot_product_attention(
     With `causal` query i sees the keys up to i. `scale` is 1/√dim by default. A query that sees no key gives 0, as in
     PyTorch. The leading axes may be any, equal in q, k and v.
 
+    From `LARGE` keys on (512; their typical number, where it is symbolic) it goes over blocks of keys with a running
+    softmax, so that memory grows with queries and keys and not with their product, in derivatives too. A float mask
+    excludes that, since it has a derivative of that size.
+
         y = nn.dot_product_attention(q, k, v, causal=True)        # f32[N, 4, T, 16] three times -> f32[N, 4, T, 16]
 
     Raises `ShapeError` where the shapes do not fit, `DTypeError` where the mask is neither bool nor float.
     """
     q, k, v = as_float(q), as_float(k), as_float(v)
     expect_fitting(q, k, v)
-    factor = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
-    scores = api.matmul(q * factor, api.matrix_transpose(k))
-    seen: Tensor | None = None
-    if mask is not None:
-        given = as_tensor(mask)
-        if given.dtype.is_float:
-            scores = scores + given
-        elif given.dtype.kind == "bool":
-            seen = given
-        else:
-            raise DTypeError(
-                f"dot_product_attention: the mask is {given.dtype}",
-                operands=[describe("mask", given.node)],
-                site=user_site(),
-                help="use bool (False: left out) or a float that is added to the scores",
-            )
-    if causal:
-        before = earlier(scores)
-        seen = before if seen is None else api.logical_and(*broadcast("dot_product_attention", seen, before))
+    q = q * (1.0 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    seen = None if mask is None else expect_mask(as_tensor(mask), q, k)
+    if typical(k.type.shape[-2]) >= LARGE and (seen is None or not seen.dtype.is_float):
+        return attend_by_blocks(q, k, v, seen, causal)
+    scores = api.matmul(q, api.matrix_transpose(k))
     if seen is not None:
-        scores = api.where(seen, scores, -math.inf)
+        scores = scores + seen if seen.dtype.is_float else api.where(seen, scores, -math.inf)
+    if causal:
+        scores = api.where(earlier(scores), scores, -math.inf)
     return api.matmul(weights(scores, hidden=mask is not None), v)
 
 
@@ -78,6 +75,26 @@ def earlier(scores: Tensor) -> Tensor:
     queries, keys = scores.type.shape[-2:]
     shape = (queries, keys)
     return apply(ops.Iota(i32, shape, 1)) <= apply(ops.Iota(i32, shape, 0))
+
+
+def expect_mask(mask: Tensor, q: Tensor, k: Tensor) -> Tensor:
+    """The mask, with as many axes as q. Raises where it is neither bool nor float, or does not broadcast."""
+    if not mask.dtype.is_float and mask.dtype.kind != "bool":
+        raise DTypeError(
+            f"dot_product_attention: the mask is {mask.dtype}",
+            operands=[describe("mask", mask.node)],
+            site=user_site(),
+            help="use bool (False: left out) or a float that is added to the scores",
+        )
+    scores = (*q.type.shape[:-1], k.type.shape[-2])
+    sizes = (1,) * (len(scores) - mask.ndim) + mask.type.shape
+    if len(sizes) != len(scores) or any(m not in (1, s) for m, s in zip(sizes, scores, strict=True)):
+        raise ShapeError(
+            f"dot_product_attention: a mask {mask.type} does not broadcast to ({', '.join(map(str, scores))})",
+            operands=[describe("mask", mask.node), describe("q", q.node), describe("k", k.node)],
+            site=user_site(),
+        )
+    return mask if sizes == mask.type.shape else apply(ops.Reshape(sizes), mask)
 
 
 def expect_fitting(q: Tensor, k: Tensor, v: Tensor) -> None:

@@ -9,8 +9,8 @@ is clamped and the value left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from math import gcd, prod
 
 import numpy as np
@@ -77,10 +77,10 @@ def lower_windows(group: Group, buffers: Mapping[Node, tuple[Buffer, ...]], targ
     split = split_axis if isinstance(anchor.op, WindowSpread) else slide_axis
     sizes = zip(anchor.type.shape, anchor.inputs[0].type.shape, strict=True)
     parts = [split(anchor.op, axis, size, read) for axis, (size, read) in enumerate(sizes)]
+    if anchor.op.taps <= MOST_TAPS:
+        parts = [*([p for part in axis for p in apart(part)] for axis in parts[:-1]), *parts[-1:]]
     for nest in product(*parts):
         lower_nest(lowering, group, nest)
-    if not parts:
-        lower_nest(lowering, group, ())
     return tuple(lowering.frames[0].body)
 
 
@@ -120,6 +120,36 @@ def residues(op: Windowed, axis: int, extent: Size, skipped: int, which: range, 
         taps = Taps(len(hits), start, -period * dilation // stride, first * numbers, period * numbers, count)
         points.append(Point(quotient * stride + r, taps))
     return Part(outer, tuple(points))
+
+
+def apart(part: Part) -> list[Part]:
+    """A part as its borders, where some tap falls outside, and what lies between them, where none does."""
+    extent = part.axis.extent
+    if not isinstance(extent, int):
+        return [part]
+    first, last = 0, extent
+    for taps in (p.taps for p in part.points if p.taps.count):
+        offset, step, size = taps.start.offset, taps.start.coefficient(part.axis), taps.size
+        if not (isinstance(offset, int) and isinstance(step, int) and isinstance(size, int)):
+            return [part]
+        reach = taps.step * (taps.count - 1)
+        first = max(first, -((offset + min(reach, 0)) // step))
+        last = min(last, (size - 1 - offset - max(reach, 0)) // step + 1)
+    if last <= first:
+        return [part]
+    cuts = (0, first, last, extent)
+    return [moved(part, start, stop) for start, stop in pairwise(cuts) if start < stop]
+
+
+def moved(part: Part, start: int, stop: int) -> Part:
+    """The rounds of a part from start up to, not including, stop."""
+    axis = replace(part.axis, extent=stop - start)
+
+    def along(index: Index) -> Index:
+        return Index.of(axis) * index.coefficient(part.axis) + (index.offset + index.coefficient(part.axis) * start)
+
+    points = [Point(along(p.index), replace(p.taps, start=along(p.taps.start))) for p in part.points]
+    return Part(axis, tuple(points))
 
 
 def lower_nest(lowering: Lowering, group: Group, nest: Sequence[Part]) -> None:
