@@ -128,10 +128,15 @@ def is_row_broadcast(node: Node) -> bool:
 
 def behind(node: Node) -> Iterator[Node]:
     """What must be in memory before the node is read there: the node whose buffer it names, and what that waits for."""
-    while role(node) is Role.ALIAS:
-        yield from (through_aliases(token) for token in node.inputs[1:])
-        node = node.inputs[0]
-    yield node
+    stack, seen = [node], {node}
+    while stack:
+        top = stack.pop()
+        if role(top) is not Role.ALIAS:
+            yield top
+            continue
+        waits = [i for i in top.inputs if i not in seen]
+        seen.update(waits)
+        stack += waits
 
 
 def through_aliases(node: Node) -> Node:
