@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from graphc.ir import build
 from graphc.ir.graph import Graph, reachable, with_bodies
-from graphc.ir.node import Constant, Node, Op
+from graphc.ir.node import Constant, Node, Op, Scope
 from graphc.ops.control import Cond, Control, Item, Pack, Scan, WhileLoop, reads
 from graphc.ops.loops import Loop, copied
 from graphc.ops.movement import Broadcast
@@ -86,15 +86,35 @@ def pruned_scan(node: Node, operands: Sequence[Node], read: frozenset[int]) -> l
     """A scan of what is read."""
     assert isinstance(node.op, Scan)
     op, body = node.op, prune(node.op.body)
-    consts, inits, xs = op.split(operands)
+    _, inits, _ = op.split(operands)
     news = [new for _, new in body.updates]
     still = {i for n, i in reads(body) if news[i] is n}
     outputs = [j for j in range(len(body.outputs)) if op.carries + j in read]
     live = live_carries(body, [body.outputs[j] for j in outputs], {i for i in read if i < op.carries}) - still
-    loop = Loop(body.name, op.length, op.reverse, op.checkpoint)
-    known: dict[Node, Node] = {}
-    roots = [*(body.outputs[j] for j in outputs), *(news[i] for i in sorted(live))]
-    needed = set(reachable(roots))
+    results = list(inits) + [operands[0] if operands else node] * len(body.outputs)
+    if live or outputs:
+        carried = sorted(live)
+        found = rounds(replace(op, body=body), operands, carried, [body.outputs[j] for j in outputs], node.scope)
+        for place, result in zip((*carried, *(op.carries + j for j in outputs)), found, strict=True):
+            results[place] = result
+    return results
+
+
+def rounds(
+    op: Scan, operands: Sequence[Node], carried: Sequence[int], outputs: Sequence[Node], scope: Scope,
+    given: Mapping[Node, Node] | None = None,
+) -> list[Node]:  # fmt: skip
+    """The rounds of a scan again, with some of the carries and any values of the body as outputs.
+
+    Other carries are what no round changes. `given` has stacks of values of the body that rounds need not compute.
+    """
+    consts, inits, xs = op.split(operands)
+    body, stacks = op.body, dict(given or {})
+    news = [new for _, new in body.updates]
+    loop = Loop(body.name, op.length, op.reverse)
+    roots = [*(news[i] for i in carried), *outputs]
+    needed = set(reachable(roots, known=stacks)) | stacks.keys()
+    known = {}
     for place, leaf in enumerate(body.inputs):
         if leaf in needed:
             if place < op.consts:
@@ -103,17 +123,13 @@ def pruned_scan(node: Node, operands: Sequence[Node], read: frozenset[int]) -> l
                 known[leaf] = slice_in(loop, xs[place - op.consts])
             else:
                 known[leaf] = loop.index()
-    carried = {i: loop.carry(inits[i]) for i in sorted(live)}
+    known |= {node: loop.slice(stack) for node, stack in stacks.items()}
+    states = {i: loop.carry(inits[i]) for i in carried}
     for leaf, i in reads(body):
         if leaf in needed:
-            known[leaf] = carried[i] if i in carried else loop.const(inits[i])
+            known[leaf] = states[i] if i in states else loop.const(inits[i])
     copied(roots, known, loop.scope)
-    results = list(inits) + [operands[0] if operands else node] * len(body.outputs)
-    if roots:
-        found = loop.results([known[body.outputs[j]] for j in outputs], [known[news[i]] for i in carried], node.scope)
-        for place, result in zip((*carried, *(op.carries + j for j in outputs)), found, strict=True):
-            results[place] = result
-    return results
+    return loop.results([known[y] for y in outputs], [known[news[i]] for i in carried], scope)
 
 
 def live_carries(body: Graph, outputs: Sequence[Node], read: set[int]) -> set[int]:

@@ -16,6 +16,7 @@ from graphc.ir.text import print_graph, segments
 from graphc.ir.verify import verify
 from graphc.ops.control import Control
 from graphc.passes.contract import orient
+from graphc.passes.distribute import distribute
 from graphc.passes.loops import merge_scans, prune
 from graphc.passes.matricise import matricise
 from graphc.passes.recompute import recompute
@@ -40,6 +41,7 @@ class Pass:
 PIPELINE: tuple[Pass, ...] = (
     Pass("merge_scans", merge_scans),
     Pass("prune", prune, after=("merge_scans",), reason="scans are merged only as long as they carry the same"),
+    Pass("distribute", distribute, after=("prune",), reason="a sum over rounds that nobody reads is not worth moving"),
     Pass("widen", widen),
     Pass("simplify", simplify, after=("widen",), reason="its rules are of ops that compute, and those compute in f32"),
     Pass(
