@@ -8,6 +8,8 @@ from graphc.ir import build
 from graphc.ir.dim import Size
 from graphc.ir.graph import reachable
 from graphc.ir.node import Node
+from graphc.ops.control import Control
+from graphc.ops.control_batch import batch_control
 
 
 def batch(outputs: Sequence[Node], batched: Mapping[Node, Node], size: Size) -> list[Node]:
@@ -26,5 +28,9 @@ def counterparts(outputs: Iterable[Node], batched: Mapping[Node, Node]) -> dict[
         mapped = tuple(x in new for x in node.inputs)
         if any(mapped):
             with node.scope.at(node.scope.site_of(node)):
-                new[node] = node.op.batch(mapped, *[new.get(x, x) for x in node.inputs])
+                operands = [new.get(x, x) for x in node.inputs]
+                if isinstance(node.op, Control):
+                    new[node] = batch_control(counterparts, node.op, mapped, operands)
+                else:
+                    new[node] = node.op.batch(mapped, *operands)
     return new
