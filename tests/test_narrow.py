@@ -284,3 +284,64 @@ def test_nothing_beside_a_row_is_written(dtype: DType, cpu: str) -> None:
     memory = np.full(3 * 17 + 8, 77).astype(dtype.numpy)
     program.compile(cpu=cpu).f(np.ones((3, 4), np.float32), np.ones((4, 17), np.float32), out=memory[:51].reshape(3, 17))
     assert memory.tolist() == [4.0] * 51 + [77.0] * 8
+
+
+@every_dtype
+def test_control_flow_and_vmap_take_16_bit_floats(dtype: DType) -> None:
+    def rounds(x: gr.Tensor) -> tuple[gr.Tensor, gr.Tensor]:
+        def step(carry: gr.Tensor, row: gr.Tensor) -> tuple[gr.Tensor, gr.Tensor]:
+            carry = gr.tanh(carry * row + 1)
+            return carry, carry * 2
+
+        last, all_ = gr.scan(step, x[0], x)
+        return gr.cond(gr.sum(last) > 100, lambda: last, lambda: last + 1), all_
+
+    x = np.linspace(-1, 1, 12).reshape(4, 3).astype(dtype.numpy)
+    found, expected = gr.jit(rounds)(x), gr.interpret(rounds)(x)
+    for got, wanted in zip(found, expected, strict=True):
+        assert got.dtype == dtype.numpy
+        assert np.allclose(got.astype(np.float32), np.asarray(wanted, np.float32), rtol=2.0**-7)
+    slope = gr.jit(gr.grad(lambda x: gr.sum(rounds(x)[1])))(x)
+    exact = gr.jit(gr.grad(lambda x: gr.sum(rounds(x)[1])))(x.astype(np.float32))
+    assert slope.dtype == dtype.numpy
+    assert np.abs(slope.astype(np.float32) - exact).max() < 0.05 * np.abs(exact).max()
+
+    def each(row: gr.Tensor) -> gr.Tensor:
+        return nn.softmax(row) * gr.sum(row)
+
+    mapped = gr.jit(gr.vmap(each))(x)
+    assert mapped.tobytes() == np.stack([gr.jit(each)(row) for row in x]).tobytes()
+
+
+def test_arrays_that_export_buffers_are_taken() -> None:
+    program = gr.Program("buffers")
+
+    @program.entry
+    def double(x: gr.f16["N"]):
+        return x * 2
+
+    assert program.compile().double(memoryview(np.float16([1, 2]))).tolist() == [2, 4]
+
+
+def test_digits_train_with_bfloat16_parameters_and_activations() -> None:
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    x, y = (digits.data / 16).astype(gr.bf16.numpy), digits.target.astype(np.int32)
+    net = nn.Sequential(nn.Dense(64, activation="relu"), nn.Dense(10))
+    opt = optim.Adam(3e-3)
+    program = gr.Program("digits16")
+
+    @program.entry
+    def predict(x: gr.bf16["N", 64]):
+        return net(x)
+
+    @program.entry
+    def train_step(x: gr.bf16["N", 64], y: gr.i32["N"]):
+        loss = losses.sparse_softmax_cross_entropy(net(x, training=True), y)
+        opt.minimize(loss)
+        return {"loss": loss}
+
+    compiled = program.compile()
+    for _ in range(15):
+        compiled.train_step.epoch(x[:1400], y[:1400], batch_size=32, shuffle=True)
+    right = compiled.predict(x[1400:]).astype(np.float32).argmax(1) == y[1400:]
+    assert right.mean() > 0.9
