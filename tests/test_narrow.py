@@ -282,7 +282,8 @@ def test_nothing_beside_a_row_is_written(dtype: DType, cpu: str) -> None:
         return (x @ w).astype(dtype)
 
     memory = np.full(3 * 17 + 8, 77).astype(dtype.numpy)
-    program.compile(cpu=cpu).f(np.ones((3, 4), np.float32), np.ones((4, 17), np.float32), out=memory[:51].reshape(3, 17))
+    x, w = np.ones((3, 4), np.float32), np.ones((4, 17), np.float32)
+    program.compile(cpu=cpu).f(x, w, out=memory[:51].reshape(3, 17))
     assert memory.tolist() == [4.0] * 51 + [77.0] * 8
 
 

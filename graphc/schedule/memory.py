@@ -19,7 +19,7 @@ ALIGN = 64
 
 @dataclass(frozen=True)
 class Placement:
-    """A buffer of the arena: its size, and the buffers that must have ended where it starts."""
+    """A buffer of the arena: its size, and the highest buffers that must have ended where it starts."""
 
     buffer: Buffer
     size: Size  # bytes, a multiple of ALIGN
@@ -94,15 +94,19 @@ def plan_arena(lifetimes: Mapping[Buffer, Lifetime]) -> tuple[Placement, ...]:
     requests = [request(buffer, life) for buffer, life in lifetimes.items()]
     starts = typical_starts(requests)
     placed: list[Request] = []
+    below: list[int] = []  # for each placed buffer, the positions of all that end before it starts, as bits
     placements = []
     for wanted in sorted(requests, key=lambda r: starts[r.buffer]):
-        below = [
-            r.buffer
-            for r in placed
-            if r.life.overlaps(wanted.life) and starts[r.buffer] + r.typical <= starts[wanted.buffer]
-        ]
-        placements.append(Placement(wanted.buffer, wanted.size, tuple(below)))
+        above: list[Buffer] = []
+        known = 0
+        for i in reversed(range(len(placed))):  # the highest first: what lies below it follows
+            fits = starts[placed[i].buffer] + placed[i].typical <= starts[wanted.buffer]
+            if fits and not known >> i & 1 and placed[i].life.overlaps(wanted.life):
+                above.append(placed[i].buffer)
+                known |= 1 << i | below[i]
+        placements.append(Placement(wanted.buffer, wanted.size, tuple(reversed(above))))
         placed.append(wanted)
+        below.append(known)
     return tuple(placements)
 
 

@@ -50,6 +50,7 @@ class Scheduler:
         self.buffers: dict[Node, tuple[Buffer, ...]] = {}
         self.data: dict[Buffer, bytes] = {}
         self.tasks = {g: Task(i, g) for i, g in enumerate(self.groups)}
+        self.readers = readers(self.tasks.values())
         self.copies: list[Task] = []
         self.saved: dict[Node, Buffer] = {}
         self.results: dict[Node, tuple[Buffer, ...]] = {}  # of control nodes, those that nothing reads too
@@ -216,12 +217,8 @@ class Scheduler:
 
     def readers_of(self, name: str) -> list[Task]:
         """The kernels that read a Variable's old value."""
-
-        def reads(node: Node) -> bool:
-            return isinstance(node.op, Read) and node.op.variable == name
-
-        found = [t for g, t in self.tasks.items() if any(reads(s) for s in g.sources)]
-        return found + [t for t in self.copies if t.copy is not None and reads(t.copy[0]) and t.copy[2] is None]
+        copies = [t for t in self.copies if t.copy is not None and is_read_of(t.copy[0], name) and t.copy[2] is None]
+        return [*self.readers.get(name, ()), *copies]
 
     def can_overwrite(self, name: str, group: Group, readers: Iterable[Task]) -> bool:
         """Whether the group may write the Variable: no reader comes later, and it reads an element only to write it."""
@@ -250,18 +247,21 @@ class Scheduler:
     def ordered(self) -> list[Task]:
         """Tasks in an order that respects what must be before what; among free ones, the first in the program."""
         tasks = self.by_serial()
-        waiting = {s: set(t.after) for s, t in tasks.items()}
+        waiting = {s: len(t.after) for s, t in tasks.items()}
+        followers: dict[int, list[int]] = {s: [] for s in tasks}
+        for serial, task in tasks.items():
+            for before in sorted(task.after):
+                followers[before].append(serial)
         ready = [s for s, before in waiting.items() if not before]
         heapq.heapify(ready)
         order: list[Task] = []
         while ready:
             serial = heapq.heappop(ready)
             order.append(tasks[serial])
-            for other, before in waiting.items():
-                if serial in before:
-                    before.discard(serial)
-                    if not before:
-                        heapq.heappush(ready, other)
+            for other in followers[serial]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    heapq.heappush(ready, other)
         if len(order) < len(tasks):
             raise InternalError(f"{self.graph.name}: kernels depend on one another in a circle")
         return order
@@ -305,13 +305,23 @@ class Scheduler:
         return tuple(self.state[n.op.variable].name for n in nodes if isinstance(n.op, Read))
 
 
+def readers(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """The tasks that read each Variable, in order."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        for source in task.group.sources if task.group is not None else ():
+            if isinstance(source.op, Read):
+                found.setdefault(source.op.variable, []).append(task)
+    return found
+
+
 def is_flow(group: Group) -> bool:
     """Whether the group is control flow, with steps of its own."""
     return group.anchor is not None and role(group.anchor) is Role.CONTROL
 
 
 def is_read_of(node: Node, name: str) -> bool:
-    """Whether the update leaves the Variable as it is."""
+    """Whether the node is the Variable's old value."""
     return isinstance(node.op, Read) and node.op.variable == name
 
 
