@@ -11,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graphc.autodiff import gradients
 from graphc.errors import InternalError
 from graphc.ir import build
 from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
 from graphc.ir.node import Input, Node, Read, Scope
 from graphc.ir.types import DType, TensorType, f32, f64
+from graphc.passes.pipeline import optimise
 from graphc.runtime.targets import native, target
 from graphc.schedule.kernel import Buffer
 from graphc.schedule.layout import panels_for
@@ -49,6 +51,36 @@ def test_compiled_control_flow_is_what_the_interpreter_says(name: str, dtype: DT
             got = compiled(inputs, state, GuardedMemory(at_start))
             for a, b in zip(got.outputs, expected.outputs, strict=True):
                 np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+DIFFERENTIABLE = [name for name in CASES if name not in ("as_long_as", "a_condition_in_a_loop")]
+
+
+def derivatives_of(name: str, order: int) -> Graph:
+    """The gradient of a weighted sum of squares of a case's float results; of that gradient, and so on."""
+    graph = graph_of(name, f64)
+    scope = graph.scope
+    targets = [*graph.inputs, scope.typed(Read("w"), f64[8, 8])]
+    results = [n for n in graph.outputs if n.type.dtype.is_float]
+    for _ in range(order):
+        total = build.constant(scope, 0.0, f64)
+        for i, node in enumerate(results):
+            total = total + build.sum_(node * node, tuple(range(node.type.rank))) * (0.1 + 0.05 * i)
+        results = gradients(total, targets)
+    return graph.with_roots(results, ())
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_compiled_derivatives_are_what_the_interpreter_says(name: str, order: int) -> None:
+    graph = derivatives_of(name, order)
+    compiled = CompiledGraph(optimise(graph), {"w": TensorType(f64, (8, 8))})
+    for n, t in ((2, 0), (3, 4)):
+        inputs, state = arguments(f64, n, t)
+        expected = evaluate(graph, inputs, state)
+        got = compiled(inputs, state, GuardedMemory())
+        for a, b in zip(got.outputs, expected.outputs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * max(1.0, float(np.abs(b).max(initial=0))))
 
 
 def scheduled(name: str) -> EntrySchedule:

@@ -55,9 +55,9 @@ def float_text(element: str, value: float) -> str:
         return f"0x{struct.unpack('<Q', struct.pack('<d', with_nan))[0]:016X}"
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
+
 #: How LLVM writes each byte of a string.
 CHARACTERS = tuple(chr(c) if 32 <= c < 127 and c not in (34, 92) else f"\\{c:02X}" for c in range(256))
-
 
 
 @dataclass

@@ -10,6 +10,7 @@ from tests.benchmarks.machine import describe
 #: What each measures, in the order they run.
 BENCHMARKS = {
     "steps": ["steps"],
+    "recurrent": ["recurrent"],
     "startup": ["startup"],
     "compile": ["compile"],
     "matmul": ["matmul"],
