@@ -194,6 +194,88 @@ def test_derivatives_agree_with_centred_differences(name: str, order: int) -> No
     assert worst < (1e-6 if order == 1 else 1e-4)
 
 
+def test_second_derivatives_compile() -> None:
+    rng = np.random.default_rng(2)
+    x, kernel = rng.normal(size=(2, 5, 4, 2)).astype(np.float32), rng.normal(size=(3, 3, 2, 3)).astype(np.float32)
+
+    def energy(kernel: Any) -> Any:
+        return gr.sum(nn.conv(x, kernel, strides=2) ** 3)
+
+    product = gr.jit(lambda k, v: gr.hvp(energy, (k,), (v,)))
+    gradient = gr.jit(gr.grad(energy))
+    step = 1e-2
+    slope = (gradient(kernel + step * kernel) - gradient(kernel - step * kernel)) / (2 * step)
+    np.testing.assert_allclose(np.squeeze(product(kernel, kernel)), slope, rtol=2e-3, atol=2e-3)
+
+
+# Inside of other things
+
+
+def test_gradients_of_each_example() -> None:
+    rng = np.random.default_rng(3)
+
+    def loss(kernel: Any, x: Any) -> Any:
+        return gr.sum(nn.conv(x[None], kernel, 2) ** 2)
+
+    @gr.jit
+    def each(kernel: gr.f32[3, 3, 2, 4], x: gr.f32["N", 6, 5, 2]) -> Any:
+        return gr.vmap(gr.grad(loss), in_axes=(None, 0))(kernel, x)
+
+    kernel, x = rng.normal(size=(3, 3, 2, 4)).astype(np.float32), rng.normal(size=(5, 6, 5, 2)).astype(np.float32)
+    alone = gr.jit(gr.grad(loss))
+    np.testing.assert_allclose(each(kernel, x), [alone(kernel, row) for row in x], rtol=1e-5, atol=1e-5)
+
+
+def test_several_kernels_at_once() -> None:
+    rng = np.random.default_rng(4)
+    kernels, x = rng.normal(size=(3, 3, 2, 4)).astype(np.float32), rng.normal(size=(2, 9, 2)).astype(np.float32)
+
+    @gr.jit
+    def all_of(kernels: gr.f32["M", 3, 2, 4], x: gr.f32["N", 9, 2]) -> Any:
+        return gr.vmap(lambda kernel: nn.conv(x, kernel))(kernels)
+
+    np.testing.assert_allclose(all_of(kernels, x), [gr.jit(nn.conv)(x, k) for k in kernels], rtol=1e-5, atol=1e-5)
+
+
+def test_a_recurrence_of_convolutions() -> None:
+    rng = np.random.default_rng(5)
+    x, kernel = rng.normal(size=(4, 2, 5, 5, 3)).astype(np.float32), 0.3 * rng.normal(size=(3, 3, 3, 3))
+
+    def step(h: Any, row: Any, kernel: Any) -> Any:
+        return gr.tanh(nn.conv(h, kernel) + row)
+
+    def scanned(kernel: Any) -> Any:
+        return gr.sum(gr.scan(lambda h, row: (step(h, row, kernel), None), x[0] * 0, x)[0] ** 2)
+
+    def unrolled(kernel: Any) -> Any:
+        h = gr.asarray(x[0] * 0)
+        for row in x:
+            h = step(h, row, kernel)
+        return gr.sum(h**2)
+
+    for got, expected in zip(*(gr.jit(gr.value_and_grad(f))(kernel.astype(np.float32)) for f in (scanned, unrolled)),
+                             strict=True):  # fmt: skip
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_images_of_any_size() -> None:
+    rng = np.random.default_rng(6)
+    kernel = rng.normal(size=(3, 3, 2, 4)).astype(np.float32)
+
+    def f(x: Any, kernel: Any) -> Any:
+        y = nn.conv(x, kernel, strides=2)
+        return (y, *gr.gradients(gr.sum(y * y), [x, kernel]))
+
+    @gr.jit
+    def of_any(x: gr.f32["N", "H", "W", 2], kernel: gr.f32[3, 3, 2, 4]) -> Any:
+        return f(x, kernel)
+
+    for shape in ((1, 5, 7, 2), (2, 8, 8, 2), (1, 1, 2, 2), (0, 3, 3, 2)):
+        x = rng.normal(size=shape).astype(np.float32)
+        for got, expected in zip(of_any(x, kernel), gr.jit(f)(x, kernel), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 # PyTorch's numbers
 
 RECORDED: dict[str, Any] = {

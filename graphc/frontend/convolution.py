@@ -57,7 +57,7 @@ def conv(
     reach = reaches(window, spread)
     pads = normal_padding("conv", padding, shape[1:-1], reach, steps)
     counts = [
-        -(-size // step) if same_padding(padding) else maximum(front + size + back - span + step, 0) // step
+        (size + (step - 1)) // step if same_padding(padding) else maximum(front + size + back - span + step, 0) // step
         for size, (front, back), span, step in zip(shape[1:-1], pads, reach, steps, strict=True)
     ]
     return apply(ops.Conv(steps, tuple(front for front, _ in pads), spread, tuple(counts), parts), image, window)
