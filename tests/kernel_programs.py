@@ -60,6 +60,13 @@ def embed(tokens: gr.i32["N"]):
     return rows
 
 
+@program.entry
+def picture(x: gr.f32["N", 5, 6, 3], kernel: gr.f32[3, 3, 3, 4]):
+    """A convolution with an epilogue, and both of its gradients."""
+    y = nn.relu(nn.conv(x, kernel, strides=2))
+    return y, *gr.gradients(gr.sum(y * y), [x, kernel])
+
+
 TRACED = program.trace()
 GRAPHS = {entry.name: optimise(entry.graph) for entry in TRACED.entries}
 

@@ -22,7 +22,9 @@ from graphc.schedule.kernel import (
     Buffer,
     Compute,
     Contract,
+    Convolve,
     Fold,
+    Guard,
     Index,
     Kernel,
     Literal,
@@ -32,6 +34,7 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
+    Row,
     Stmt,
     Store,
 )
@@ -79,7 +82,27 @@ def product(*body: Stmt, **changes: object) -> tuple[Stmt, ...]:
     return (replace(contract, **changes),)  # type: ignore[arg-type]
 
 
+#: A row of a convolution, of an image [9, 8] by a kernel [3, 8, 4].
+M, J, TAP, CHANNEL = Axis("m", 9), Axis("j", 4), Axis("t", 3), Axis("c", 8)
+IMAGE, KERNEL, ROW = (
+    Buffer(name, f32[shape], place)  # type: ignore[arg-type]
+    for name, shape, place in (("in.x", (9, 8), "input"), ("in.k", (3, 8, 4), "input"), ("out.0", (9, 4), "output"))
+)
+MEETING = Index(((M, 1), (TAP, 1)), -1)
+
+
+def convolution(**changes: object) -> tuple[Stmt, ...]:
+    """That convolution."""
+    kernel = Index(((TAP, 32), (CHANNEL, 4), (J, 1)))
+    statement = Convolve(
+        f32, Row(ROW, Index(((M, 4), (J, 1)))), (M,), J, (TAP, CHANNEL), Row(IMAGE, MEETING * 8 + Index.of(CHANNEL)),
+        Row(KERNEL, kernel), (Guard(MEETING, 9),), TilePlan(4, 4, 4, 1),
+    )  # fmt: skip
+    return (replace(statement, **changes),)  # type: ignore[arg-type]
+
+
 WELL_FORMED = {
+    "convolution": convolution(),
     "map": nest(LOAD, TANH_OF_IT, STORE),
     "reduce": (Loop(R, "serial", (total(), Store(at(SUMS, R), 3))),),
     "block": nest(LOAD, Reduce((), True, (Fold(2, ops.ReduceMax((1,)), f32, 1),), ()), STORE, kind="block"),
@@ -153,6 +176,16 @@ ILL_FORMED: dict[str, tuple[tuple[Stmt, ...], str]] = {
     "packed view": ((Load(1, Access(W, (200,), (Index(),))),), r"w is packed as f32\[10,20\]"),
     "reread": (nest(Load(1, at(OUT, R, Index())), Store(at(OUT, R, C), 1)), r"reads out\.0, which the kernel writes"),
     "read after": (nest(ZERO, Store(at(OUT, R, C), 1), Load(2, at(OUT, R, C))), r"which the kernel writes"),
+    "convolution in lanes": ((Loop(C, "lanes", convolution()),), r"lanes are open already"),
+    "convolution's plan": (convolution(plan=TilePlan(8, 4, 4, 1)), r"its plan is for elements of 8 bytes"),
+    "convolution into an input": (convolution(into=Row(IMAGE, Index.of(J))), r"writes in\.x"),
+    "convolution into its operand": (convolution(lhs=Row(ROW, MEETING)), r"writes out\.0"),
+    "convolution's dtype": (convolution(dtype=f64, plan=TilePlan(8, 4, 4, 1)), r"out\.0 is f32\[9,4\]"),
+    "scattered columns": (convolution(into=Row(ROW, Index(((M, 1), (J, 9))))), r"not contiguous along the columns"),
+    "closed axis": (convolution(over=(CHANNEL,)), r"the axis t of 3 is not open"),
+    "guard without a sum": (convolution(guards=(Guard(Index.of(M), 9),)), r"a guard is about one axis of the sum"),
+    "guard backwards": (convolution(guards=(Guard(Index(((TAP, -1),), 2), 3),)), r"a guard is about one axis"),
+    "guard of unknown size": (convolution(guards=(Guard(MEETING, N),)), r"a guard about rows is made of numbers"),
     "inner": (product(k=11), r"in\.x should be \[N, 11\]"),
     "rows": (product(m=Axis("i0", 5)), r"in\.x should be \[5, 10\]"),
     "turned": (product(lhs=Matrix(X, Index(), N, 10, True)), r"in\.x should be \[10, N\]"),

@@ -247,6 +247,7 @@ class Printer:
                 yield f"  {with_axes.row(statement.lhs)} * {with_axes.row(statement.rhs)}"
                 yield from (f"  where {with_axes.guard(guard)}" for guard in guards)
                 yield f"  tiles {tiling(plan)}"
+                yield from (f"  scratch {self.names.of[buffer]}" for buffer in statement.scratch)
 
     def headline(self, statement: Stmt) -> str:
         """The first line of a statement."""
