@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     from graphc import errors as errors, init as init, losses as losses, metrics as metrics, nn as nn, optim as optim
     from graphc.errors import (
         ArgumentError as ArgumentError,
+        AxisError as AxisError,
         BuildError as BuildError,
         DTypeError as DTypeError,
         GradientError as GradientError,
@@ -82,7 +83,7 @@ pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 _NAMES = {
     "graphc.ir.types": ("DType", "TensorType", "bf16", "f16", "f32", "f64", "i32", "i64", "u8"),
     "graphc.errors": (
-        "ArgumentError", "BuildError", "DTypeError", "GradientError", "GradientMismatch", "GraphcError",
+        "ArgumentError", "AxisError", "BuildError", "DTypeError", "GradientError", "GradientMismatch", "GraphcError",
         "IndexRangeError", "InternalError", "MissingNameError", "ShapeError", "StateError", "TargetError", "TraceError",
         "UnsupportedError",
     ),

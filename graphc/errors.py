@@ -53,6 +53,10 @@ class ShapeError(GraphcError, ValueError):
     """Shapes, ranks or dimensions do not fit."""
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis that a tensor does not have."""
+
+
 class DTypeError(GraphcError, TypeError):
     """Element types do not fit."""
 

@@ -81,7 +81,8 @@ class Array:
         return evaluated(getitem, self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.value = evaluated(lambda x, k, v: x.at[k].set(v), self, key, value).value
+        same = astype(value, self.dtype) if isinstance(value, Array) else value
+        self.value = evaluated(lambda x, k, v: x.at[k].set(v), self, key, same).value
 
     def __len__(self) -> int:
         return len(self.value)
@@ -104,8 +105,10 @@ class Array:
     def __index__(self) -> int:
         return operator.index(self.value)
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.value.__dlpack__()
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        return self.value.copy().__dlpack__()
 
     def __dlpack_device__(self) -> Any:
         return self.value.__dlpack_device__()
@@ -258,7 +261,12 @@ for _name in gr.linalg.__all__:
 
 def facts(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of dtypes, where arrays stand for theirs."""
-    return lambda *args, **options: function(*(a.dtype if isinstance(a, Array) else a for a in args), **options)
+
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        return function(*(a.dtype if isinstance(a, Array) else a for a in args), **options)
+
+    return call
 
 
 def __getattr__(name: str) -> Any:

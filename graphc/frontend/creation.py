@@ -172,7 +172,7 @@ def eye(
     """Ones on the k-th diagonal (above the main one where k > 0), zeros elsewhere; f32 by default."""
     expect_host(device)
     shape = normal_shape((n_rows, n_rows if n_cols is None else n_cols))
-    rows, columns = (apply(ops.Iota(i32, shape, axis)) for axis in (0, 1))
+    rows, columns = (apply(ops.Iota(i64, shape, axis)) for axis in (0, 1))
     return cast(equal(rows + k if k else rows, columns), f32 if dtype is None else expect_dtype(dtype))
 
 

@@ -378,8 +378,11 @@ def bitwise_left_shift(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def bitwise_right_shift(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 >> x2, filling with the sign where there is one; counts beyond the width give 0."""
-    return arithmetic(ops.Shr(), x1, x2)
+    """x1 >> x2, filling with the sign where there is one, whatever the count; counts below 0 give 0."""
+    value, count = promoted(x1, x2, least=i32)
+    if value.dtype.kind == "int":
+        count = minimum(count, 8 * value.dtype.itemsize - 1)
+    return elementwise(ops.Shr(), value, count)
 
 
 # Selection, gradients

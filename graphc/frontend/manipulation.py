@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 
 from graphc import ops
-from graphc.errors import ArgumentError, ShapeError
+from graphc.errors import ArgumentError, AxisError, ShapeError
 from graphc.frontend.promotion import apply, as_tensor, broadcast, element_count, promoted, stretch
 from graphc.frontend.recording import current, describe
 from graphc.frontend.reductions import normal_axes
@@ -129,7 +129,7 @@ def expand_dims(x: TensorLike, axis: int | Sequence[int] = 0) -> Tensor:
     rank = tensor.ndim + len(given)
     places = [operator.index(a) + (rank if a < 0 else 0) for a in given]
     if len(set(places)) != len(places) or not set(places) <= set(range(rank)):
-        raise ShapeError(
+        raise AxisError(
             f"expand_dims: axis {axis} does not fit", operands=[describe("x", tensor.node)], site=user_site()
         )
     old = iter(tensor.type.shape)

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 
 from graphc import ops
-from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.errors import ArgumentError, AxisError, DTypeError
 from graphc.frontend.composite import in_f32
 from graphc.frontend.elementwise import (
     divide,
@@ -134,7 +134,7 @@ def restored(result: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
 def normal_axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
     """Axes as sorted numbers from 0.
 
-    Raises `ShapeError` where one does not exist or is named twice, `ArgumentError` where one is no integer.
+    Raises `AxisError` where one does not exist or is named twice, `ArgumentError` where one is no integer.
     """
     if axis is None:
         return tuple(range(x.ndim))
@@ -144,7 +144,7 @@ def normal_axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
         raise ArgumentError(f"axis={axis!r} is neither an integer nor several", site=user_site()) from None
     axes = sorted(a + x.ndim if a < 0 else a for a in given)
     if len(set(axes)) != len(axes) or not set(axes) <= set(range(x.ndim)):
-        raise ShapeError(
+        raise AxisError(
             f"axis {axis} does not fit a tensor of rank {x.ndim}", operands=[describe("x", x.node)], site=user_site()
         )
     return tuple(axes)

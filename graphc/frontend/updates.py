@@ -12,7 +12,7 @@ from graphc.errors import DTypeError, UnsupportedError
 from graphc.frontend import elementwise
 from graphc.frontend.indexing import Box, Entry, along_one_axis, box_of, getitem, has_places, indexed, parsed
 from graphc.frontend.manipulation import broadcast_to, flip, permute_dims, reshape
-from graphc.frontend.promotion import RANK, apply, as_tensor, cast, is_weak, promote, stretch, weak_kind
+from graphc.frontend.promotion import apply, as_tensor, cast, common_dtype, is_weak, promote, stretch
 from graphc.frontend.recording import describe
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.dim import Size
@@ -122,7 +122,7 @@ MAX = Kind("max", elementwise.maximum, ops.ScatterMax)
 def fitting(name: str, x: Tensor, values: TensorLike) -> Tensor:
     """Values in the tensor's dtype. Raises `DTypeError` where it can't hold them."""
     weak = is_weak(values)
-    value = as_tensor(values, x.dtype) if weak and RANK[weak_kind(values)] <= RANK[x.dtype.kind] else as_tensor(values)
+    value = as_tensor(values, x.dtype) if weak and common_dtype([x, values]) == x.dtype else as_tensor(values)
     if (not weak and promote(value.dtype, x.dtype) != x.dtype) or (weak and value.dtype != x.dtype):
         raise DTypeError(
             f"at[].{name}: values of {value.dtype} do not fit a tensor of {x.dtype}",
