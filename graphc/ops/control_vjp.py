@@ -99,11 +99,15 @@ class ScanDerivative:
         """A leaf of the forward body that stands for a cotangent."""
         return self.body.scope.placeholder(like.type)
 
+    def wanted_inputs(self) -> list[Node]:
+        """The inputs of the body whose cotangents are wanted."""
+        inputs = zip((*self.const_inputs, *self.x_inputs), (*self.consts, *self.xs), strict=True)
+        return [node for node, one in inputs if one]
+
     def carried(self) -> list[int]:
         """The carries whose cotangents the backward scan carries: results depend on them, they on what is wanted."""
         nodes = self.body.nodes()
-        inputs = zip((*self.const_inputs, *self.x_inputs), (*self.consts, *self.xs), strict=True)
-        leaves = [node for node, one in inputs if one]
+        leaves = self.wanted_inputs()
         active = {i for i, one in enumerate(self.inits) if one}
         while True:
             reached = dependents(nodes, [*leaves, *(self.reads[i] for i in sorted(active) if i in self.reads)])
@@ -123,21 +127,16 @@ class ScanDerivative:
 
     def residuals(self, loop: Loop, wanted: Sequence[Node]) -> dict[Node, Node]:
         """What values of a forward round are in the backward one, where nothing is computed again of what it costs."""
-        consts, _, xs = self.op.split(self.y.inputs)
-        operands = dict(zip((*self.const_inputs, *self.x_inputs), (*consts, *xs), strict=True))
         kept = self.kept(wanted)
         stacks = self.stacks([n for n in kept if n not in self.body.inputs])
-        new: dict[Node, Node] = {}
-        for node in kept:
-            if node in stacks:
-                new[node] = loop.slice(stacks[node])
-            elif node in self.const_inputs:
-                new[node] = loop.const(operands[node])
-            elif node in self.x_inputs:
-                new[node] = loop.slice(operands[node])
-            else:
-                new[node] = loop.index()
-        return new
+        return {n: loop.slice(stacks[n]) if n in stacks else self.leaf(loop, n) for n in kept}
+
+    def leaf(self, loop: Loop, node: Node) -> Node:
+        """An input of the body, in another loop over the same operands."""
+        consts, _, xs = self.op.split(self.y.inputs)
+        if node in self.const_inputs:
+            return loop.const(consts[self.const_inputs.index(node)])
+        return loop.slice(xs[self.x_inputs.index(node)]) if node in self.x_inputs else loop.index()
 
     def kept(self, wanted: Sequence[Node]) -> list[Node]:
         """The values to have from the forward round, so that all that is wanted can be computed cheaply."""
@@ -153,7 +152,27 @@ class ScanDerivative:
         return list(kept)
 
     def stacks(self, nodes: Sequence[Node]) -> dict[Node, Node]:
-        """Values of all rounds, stacked: results of the forward scan, with more outputs where it lacks them."""
+        """Values of all rounds, stacked: results of the forward scan, with more outputs where it lacks them.
+
+        Those that follow from operands without derivatives come from a scan of their own: a derivative that is linear
+        in a cotangent keeps clear of scans that take the cotangent, so that it can be transposed.
+        """
+        varying = depending(reachable(nodes), [*self.reads.values(), *self.wanted_inputs()])
+        fixed = [n for n in nodes if n not in varying]
+        return self.results_of([n for n in nodes if n in varying]) | self.fixed(fixed)
+
+    def fixed(self, nodes: Sequence[Node]) -> dict[Node, Node]:
+        """Values that do not depend on carries, of all rounds."""
+        if not nodes:
+            return {}
+        loop = Loop(f"{self.body.name}_fixed", self.op.length)
+        needed = set(reachable(nodes))
+        new = {leaf: self.leaf(loop, leaf) for leaf in self.body.inputs if leaf in needed}
+        copied(nodes, new, loop.scope)
+        return dict(zip(nodes, loop.results([new[n] for n in nodes], [], self.y.scope), strict=True))
+
+    def results_of(self, nodes: Sequence[Node]) -> dict[Node, Node]:
+        """Values of all rounds, results of the scan with more outputs."""
         outputs = list(dict.fromkeys((*self.body.outputs, *nodes)))
         extended = self.y
         if len(outputs) > len(set(self.body.outputs)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from graphc.ir import build
 from graphc.ir.dim import Size
@@ -18,14 +18,6 @@ def copied(roots: Iterable[Node], known: dict[Node, Node], scope: Scope) -> dict
         with scope.at(node.scope.site_of(node)):
             known[node] = scope.typed(node.op, node.type, *[known[x] for x in node.inputs])
     return known
-
-
-def inlined(body: Graph, inputs: Sequence[Node], carries: Mapping[Node, Node] | None = None) -> list[Node]:
-    """A body's roots over nodes of another scope, in place of its inputs and of its reads of carries."""
-    known = dict(zip(body.inputs, inputs, strict=True)) | dict(carries or {})
-    scope = next(iter(known.values())).scope
-    copied(body.roots, known, scope)
-    return [known[root] for root in body.roots]
 
 
 class Loop:
