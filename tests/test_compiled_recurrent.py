@@ -95,3 +95,41 @@ def test_the_workspace_grows_with_length_and_batch() -> None:
     assert sizes[0] * 3 < sizes[2]
     x, y = data(2, 1000)
     assert np.isfinite(program.train(x, y))
+
+
+def checkpointed(length: int, every: int | None) -> Any:
+    """A step of gradient descent through a long loop."""
+    w = gr.Variable(np.random.default_rng(0).normal(0, 0.1, (16, 16)).astype(np.float32), name="w")
+    program = gr.Program("long")
+
+    @program.entry(x=gr.f32[length, 8, 16])
+    def train(x: Any) -> Any:
+        def step(h: Any, x_t: Any) -> Any:
+            return gr.tanh(h @ w + x_t), None
+
+        last, _ = gr.scan(step, gr.zeros((8, 16)), x, checkpoint_every=every)
+        loss = gr.sum(gr.square(last))
+        (slope,) = gr.gradients(loss, [w])
+        w.assign(w - 0.001 * slope)
+        return loss
+
+    return program.compile()
+
+
+def test_memory_of_a_checkpointed_scan_grows_with_the_root_of_the_length() -> None:
+    def memory(length: int, every: int | None) -> int:
+        step = checkpointed(length, every).train
+        return int(step._artifact.workspace(step.entry)())
+
+    assert memory(1600, 40) < 4.5 * memory(100, 10)
+    assert memory(1600, 40) < memory(1600, None) / 10
+
+
+def test_a_checkpointed_scan_trains_as_the_plain_one() -> None:
+    x = np.random.default_rng(1).normal(size=(45, 8, 16)).astype(np.float32)
+    programs = [checkpointed(45, every) for every in (None, 1, 7, 45, 100)]
+    for _ in range(3):
+        first, *others = (p.train(x) for p in programs)
+        np.testing.assert_allclose(others, first, rtol=1e-5)
+    for program in programs[1:]:
+        np.testing.assert_allclose(program.state["w"], programs[0].state["w"], rtol=1e-4, atol=1e-6)

@@ -33,8 +33,11 @@ def distribute(graph: Graph, skip: Collection[str] = ()) -> Graph:
 
 
 def distributed(node: Node, operands: Sequence[Node], read: frozenset[int]) -> list[Node]:
-    """The results of a control node; what is no scan, or does nothing of the kind, stays."""
-    if isinstance(node.op, Scan):
+    """The results of a control node; what is no scan, or does nothing of the kind, stays.
+
+    So does a scan that is to keep carries only: what is done after it needs memory for all its rounds.
+    """
+    if isinstance(node.op, Scan) and not node.op.checkpoint:
         plan = Plan(node.op)
         if plan.early or plan.late or plan.sums:
             return Distribution(plan, node, operands).results()

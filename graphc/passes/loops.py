@@ -66,7 +66,7 @@ def merged(
         return build.items(build.apply(node.op, *operands))
     body = node.op.body
     outputs = list(wanted[rounds_key(node.op, node.inputs)])
-    op = replace(node.op, body=body.with_roots(outputs, body.updates), checkpoint=False)
+    op = replace(node.op, body=body.with_roots(outputs, body.updates))
     made = node.scope.node(op, *operands)
     places = (*range(op.carries), *(op.carries + outputs.index(y) for y in body.outputs))
     return [build.item(made, i) for i in places]
@@ -111,7 +111,7 @@ def rounds(
     consts, inits, xs = op.split(operands)
     body, stacks = op.body, dict(given or {})
     news = [new for _, new in body.updates]
-    loop = Loop(body.name, op.length, op.reverse)
+    loop = Loop(body.name, op.length, op.reverse, op.checkpoint)
     roots = [*(news[i] for i in carried), *outputs]
     needed = set(reachable(roots, known=stacks)) | stacks.keys()
     known = {}
