@@ -125,6 +125,17 @@ def test_blocks_of_keys_give_the_same(case: str, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(gr.jit(function)(*singles), expected, rtol=2e-5, atol=2e-6)
 
 
+def test_blocks_of_16_bit_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_blocks, "BLOCK", 4)
+    monkeypatch.setattr("graphc.nn.attention.LARGE", 4)
+    x = np.random.default_rng(14).normal(size=(2, 9, 8)).astype(np.float16)
+    got = gr.jit(lambda x: nn.dot_product_attention(x, x, x, causal=True))(x)
+    assert got.dtype == np.float16
+    wide = x.astype(np.float64)
+    expected = attention(wide, wide, wide, np.tril(np.ones((9, 9), bool)))
+    np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-3)
+
+
 def test_blocks_differentiate_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "BLOCK", 2)
     monkeypatch.setattr("graphc.nn.attention.LARGE", 1)

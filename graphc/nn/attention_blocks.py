@@ -13,10 +13,11 @@ from graphc import ops
 from graphc.frontend import api
 from graphc.frontend.control import scan
 from graphc.frontend.custom import custom_vjp
-from graphc.frontend.promotion import apply, as_tensor, stretch
+from graphc.frontend.promotion import apply, as_tensor, cast, stretch
 from graphc.frontend.tensor import Tensor
 from graphc.ir.dim import Size
-from graphc.ir.types import DType, bool_, i32
+from graphc.ir.types import DType, bool_, f32, i32
+from graphc.ops.order import After
 
 #: Keys in a block.
 BLOCK = 128
@@ -35,8 +36,9 @@ class Sight(NamedTuple):
 def attend_by_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
     """softmax(q·kᵀ)·v for scaled queries; `mask`, bool[…, queries or 1, keys or 1], has as many axes as q."""
     everything = stretch(as_tensor(True, bool_), (1,) * q.ndim)
-    result: Tensor = by_blocks(Sight(causal, k.type.shape[-2]), q, k, v, everything if mask is None else mask)
-    return result
+    exact = [cast(x, f32) if x.dtype.itemsize < 4 else x for x in (q, k, v)]  # 16 bits hold neither LOWEST nor the sums
+    result: Tensor = by_blocks(Sight(causal, k.type.shape[-2]), *exact, everything if mask is None else mask)
+    return cast(result, v.dtype)
 
 
 def forward(sight: Sight, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
@@ -46,7 +48,8 @@ def forward(sight: Sight, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tupl
     def step(carry: Any, block: Any) -> Any:
         largest, total, values = carry
         keys, payload, seen, place = block
-        scores = visible(sight, api.matmul(q, api.matrix_transpose(keys)), mask if seen is None else seen, place)
+        products = api.matmul(in_round(q, largest), api.matrix_transpose(keys))
+        scores = visible(sight, products, mask if seen is None else seen, place)
         now = api.maximum(largest, api.max(scores, -1, keepdims=True))
         powers, shrink = api.exp(scores - now), api.exp(largest - now)
         total = total * shrink + api.sum(powers, -1, keepdims=True)
@@ -69,11 +72,12 @@ def backward(sight: Sight, residuals: Any, ct: Tensor) -> tuple[Tensor, Tensor, 
 
     def step(carry: Tensor, block: Any) -> Any:
         keys, payload, seen, place = block
-        scores = visible(sight, api.matmul(q, api.matrix_transpose(keys)), mask if seen is None else seen, place)
-        weights = api.exp(scores - logarithm)
-        slopes = weights * (api.matmul(ct, api.matrix_transpose(payload)) - shares)
-        turned = api.matrix_transpose(slopes)
-        return carry + api.matmul(slopes, keys), (api.matmul(turned, q), api.matmul(api.matrix_transpose(weights), ct))
+        queries, above = in_round(q, carry), in_round(ct, carry)
+        products = api.matmul(queries, api.matrix_transpose(keys))
+        weights = api.exp(visible(sight, products, mask if seen is None else seen, place) - logarithm)
+        slopes = weights * (api.matmul(above, api.matrix_transpose(payload)) - shares)
+        turned = (api.matmul(api.matrix_transpose(slopes), queries), api.matmul(api.matrix_transpose(weights), above))
+        return carry + api.matmul(slopes, keys), turned
 
     queries, (keys, payloads) = scan(step, filled(0, q.dtype, q.type.shape), blocks(sight, k, v, mask))
     return queries, joined(keys, k), joined(payloads, v), None
@@ -86,6 +90,11 @@ def attended(sight: Sight, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Ten
 
 by_blocks = custom_vjp(attended, nondiff_argnums=0)
 by_blocks.defvjp(forward, backward)
+
+
+def in_round(x: Tensor, carry: Tensor) -> Tensor:
+    """x, bound to a round: else its products with all blocks would be one before the loop, and as large as time²."""
+    return apply(After(), x, carry)
 
 
 def visible(sight: Sight, scores: Tensor, seen: Tensor, start: Tensor) -> Tensor:
