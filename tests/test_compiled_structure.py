@@ -15,11 +15,11 @@ from graphc.ir.dim import Size, symbol
 from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate, shadow
 from graphc.ir.node import Array, Input, Node, Op, Scope
-from graphc.ir.types import DType, TensorType, bool_, f32, i32, i64, u8, u64
+from graphc.ir.types import DType, TensorType, bool_, f32, f64, i32, i64, u8, u64
 from graphc.ops.base import ANY
 from graphc.passes.pipeline import optimise
-from graphc.runtime.targets import target
-from tests.compiled import CompiledGraph
+from graphc.runtime.targets import native, target
+from tests.compiled import CompiledGraph, run_compiled
 from tests.guards import GuardedMemory
 
 N = symbol("N")
@@ -225,3 +225,13 @@ def test_structural_ops_on_every_dtype_and_cpu(case: Case, size: int) -> None:
         if not (case.numeric and dtype == bool_):
             for cpu in CPUS:
                 check(case, dtype, cpu, size)
+
+
+def test_a_padding_is_not_read_from_a_result_that_is_the_same_everywhere() -> None:
+    """The filler, repeated, is also a result: the pad's kernel has its own."""
+    scope = Scope()
+    x = scope.typed(Input("x"), f64[2])
+    padded = build.pad(x, 0.0, (1,), (2,))
+    graph = Graph("pads", scope, (x,), (padded, build.constant(scope, 0.0, f64, (5,))))
+    got = run_compiled(graph, [np.ones(2)], {}, native())
+    np.testing.assert_array_equal(got.outputs[0], [0, 1, 1, 0, 0])

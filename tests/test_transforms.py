@@ -10,12 +10,17 @@ import pytest
 
 import graphc as gr
 from graphc import losses, nn, ops
-from graphc.autodiff import backward, forward
-from graphc.ir.interp import evaluate_nodes
+from graphc.autodiff import backward, forward, summed
+from graphc.ir.graph import Graph
+from graphc.ir.interp import evaluate, evaluate_nodes
 from graphc.ir.node import Array, Input, Scope
 from graphc.ir.types import f64
 from graphc.ops.base import numbers
-from tests.op_cases import EVERY, Case, inputs, label
+from graphc.passes.pipeline import optimise
+from graphc.runtime.targets import native
+from graphc.vectorise import batch
+from tests.compiled import run_compiled
+from tests.op_cases import ELEMENTWISE, EVERY, Case, inputs, label
 from tests.recipes.hvp_digits import TESTS, problem
 
 DIFFERENTIABLE = [c for c in EVERY if c.op.differentiable and not (isinstance(c.op, ops.Cast) and c.op.dtype != f64)]
@@ -45,6 +50,29 @@ def test_forward_and_reverse_are_each_others_transpose(case: Case) -> None:
     left = float(np.sum(given[u] * values[0]))
     right = sum(float(np.sum(given[v] * ct)) for v, ct in zip(vs, values[1:], strict=True))
     assert abs(left - right) <= 1e-11 * max(1.0, abs(left), abs(right))
+
+
+@pytest.mark.parametrize("case", [c for c in ANYWHERE if c not in ELEMENTWISE or c.shapes[0] == (3, 4)], ids=label)
+def test_derivatives_of_every_order_and_mode_compile(case: Case) -> None:
+    """Jᵀ·u, J·v, second derivatives along v, and Jᵀ·u for several u at once: machine code gives them too."""
+    rng = np.random.default_rng(4)
+    operands = case.operands(rng, f64)
+    scope = Scope()
+    xs = inputs(scope, operands)
+    floats = [x for x in xs if x.type.dtype.is_float]
+    y = scope.node(case.op, *xs)
+    u = scope.typed(Input("u"), y.type)
+    us = scope.typed(Input("us"), y.type.with_shape((3, *y.type.shape)))
+    vs = [scope.typed(Input(f"v{i}"), x.type) for i, x in enumerate(floats)]
+    cts = backward({y: u}, floats)
+    (along,) = forward([y], dict(zip(floats, vs, strict=True)))
+    second = backward(summed(cts, vs), floats)
+    results = (along, *cts, *second, *batch(cts, {u: us}, 3))
+    graph = optimise(Graph("laws", scope, (*xs, u, us, *vs), results))
+    arguments = [*operands, *(rng.normal(size=numbers(n.type.shape)) for n in (u, us, *vs))]
+    got = run_compiled(graph, arguments, {}, native()).outputs
+    for one, expected in zip(got, evaluate(graph, arguments, {}).outputs, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-9, atol=1e-9)
 
 
 def mlp(params: dict[str, Any], x: Any) -> Any:

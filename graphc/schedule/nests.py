@@ -281,10 +281,22 @@ Move = Callable[[tuple[Index, ...]], tuple[Index, ...]]
 
 def copy_nest(lowering: Lowering, node: Node, target: Buffer, shape: tuple[Size, ...], move: Move) -> None:
     """Store a whole node into a part of a buffer."""
-    axes = axes_of(node.type.shape)
+    store_nest(lowering, node.type.shape, lambda index: lowering.value(node, index), target, shape, move)
+
+
+def store_nest(
+    lowering: Lowering,
+    space: tuple[Size, ...],
+    of: Callable[[tuple[Index, ...]], int],
+    target: Buffer,
+    shape: tuple[Size, ...],
+    move: Move,
+) -> None:
+    """Store a value for each index of a space into a part of a buffer."""
+    axes = axes_of(space)
     for axis in axes:
         lowering.open(axis)
-    value = lowering.value(node, at(axes))
+    value = of(at(axes))
     lowering.frames[-1].body.append(Store(Access(target, shape, move(at(axes))), value))
     for i in range(len(axes)):
         lowering.close_loop("serial" if i else "lanes")
@@ -308,6 +320,7 @@ def assemble_concat(lowering: Lowering, node: Node, target: Buffer) -> None:
     axis = node.op.axis
     start: Size = 0
     for position, operand in enumerate(node.inputs):
+
         def move(index: tuple[Index, ...], start: Size = start) -> tuple[Index, ...]:
             return (*index[:axis], index[axis] + start, *index[axis + 1 :])
 
@@ -320,8 +333,8 @@ def assemble_pad(lowering: Lowering, node: Node, target: Buffer) -> None:
     """The padding everywhere, then the operand over it."""
     op = node.op
     assert isinstance(op, Pad)
-    fill = node.scope.node(Broadcast(node.type.shape, ()), node.inputs[1])
-    copy_nest(lowering, fill, target, node.type.shape, lambda index: index)
+    space = node.type.shape
+    store_nest(lowering, space, lambda index: lowering.value(node.inputs[1], ()), target, space, lambda index: index)
 
     def move(index: tuple[Index, ...]) -> tuple[Index, ...]:
         return tuple(i * (1 + step) + low for i, low, step in zip(index, op.low, op.interior, strict=True))
