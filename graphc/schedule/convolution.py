@@ -95,6 +95,58 @@ class Channels:
         return self.taken == self.given == 1 and self.groups != 1
 
 
+class Form:
+    """The trilinear form as loops: its axes, and where the image, the kernel and the result are at their indices."""
+
+    def __init__(self, batch: Size, walks: Sequence[Walk], channels: Channels):
+        self.walks, self.channels = walks, channels
+        self.batch, self.channel = Axis("n", batch), Axis("c", channels.taken)
+        self.pixels = tuple(Axis(f"m{d}", w.count) for d, w in enumerate(walks))
+        self.taps = tuple(Axis(f"t{d}", w.taps) for d, w in enumerate(walks))
+        self.columns = Axis("j", channels.groups if channels.lanewise else channels.given)
+        single = channels.lanewise or channels.groups == 1
+        self.groups = () if single else (Axis("g", channels.groups),)
+
+    @property
+    def group(self) -> Index:
+        """The number of the group."""
+        return Index.of(self.groups[0]) if self.groups else Index()
+
+    @property
+    def meets(self) -> tuple[Index, ...]:
+        """Where pixel and tap meet, along each spatial axis of the image."""
+        each = zip(self.walks, self.pixels, self.taps, strict=True)
+        return tuple(Index.of(m) * w.stride + Index.of(t) * w.dilation + w.start for w, m, t in each)
+
+    @property
+    def image(self) -> tuple[Index, ...]:
+        """[batch, spatial ..., groups·taken]"""
+        inner = Index.of(self.columns if self.channels.lanewise else self.channel)
+        return Index.of(self.batch), *self.meets, inner + self.group * self.channels.taken
+
+    @property
+    def kernel(self) -> tuple[Index, ...]:
+        """[taps ..., taken, groups·given]"""
+        return *at(self.taps), Index.of(self.channel), Index.of(self.columns) + self.group * self.channels.given
+
+    @property
+    def kernel_shape(self) -> tuple[Size, ...]:
+        """The kernel's."""
+        taken, given = self.channels.taken, self.channels.groups * self.channels.given
+        return *(t.extent for t in self.taps), taken, given
+
+    @property
+    def result(self) -> tuple[Index, ...]:
+        """[batch, spatial ..., groups·given]"""
+        places = (Index.of(m) * w.step + w.first for w, m in zip(self.walks, self.pixels, strict=True))
+        return Index.of(self.batch), *places, Index.of(self.columns) + self.group * self.channels.given
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """What keeps inside of the image, where anything has to."""
+        return tuple(Guard(i, w.size) for i, w in zip(self.meets, self.walks, strict=True) if not w.inside)
+
+
 def lower_convolution(group: Group, buffers: Buffers, target: Target) -> tuple[Stmt, ...]:
     """A convolution with the rest of the group behind it."""
     assert group.anchor is not None
@@ -139,44 +191,48 @@ class ConvolutionLowering(Lowering):
         self, walks: Sequence[Walk], kernel: Buffer, channels: Channels, own: tuple[Buffer, ...]
     ) -> None:
         """The same, row by row of pixels along the last spatial axis."""
-        image, dtype = self.anchor.inputs[0].type, self.anchor.type.dtype
-        batch, pixels = Axis("n", image.shape[0]), [Axis(f"m{d}", w.count) for d, w in enumerate(walks)]
-        of_group, columns = channel_axes(channels)
-        last = walks[-1]
-        rows = (pixels[-1],) if last.inside or last.constant else ()
-        outer = [batch, *([of_group] if of_group else []), *(pixels if not rows else pixels[:-1])]
+        image, last = self.anchor.inputs[0].type, walks[-1]
+        form = Form(image.shape[0], walks, channels)
+        rows = form.pixels[-1:] if last.inside or last.constant else ()
+        outer = (form.batch, *form.groups, *form.pixels[: len(walks) - len(rows)])
         for axis in outer:
             self.open(axis)
-        taps, c = [Axis(f"t{d}", w.taps) for d, w in enumerate(walks)], Axis("c", channels.taken)
-        meets = [meeting(w, m, t) for w, m, t in zip(walks, pixels, taps, strict=True)]
-        group: Index | Size = Index.of(of_group) if of_group else 0
-        channel = Index.of(columns) if channels.lanewise else Index.of(c) + group * channels.taken
-        lhs = Access(self.operand(0), image.shape, (Index.of(batch), *meets, channel)).linear()
-        place = Index.of(columns) + group * channels.given
-        shape = (*(w.taps for w in walks), channels.taken, channels.groups * channels.given)
-        rhs = Access(kernel, shape, (*at(tuple(taps)), Index.of(c), place)).linear()
-        index = (Index.of(batch), *(Index.of(m) * w.step + w.first for w, m in zip(walks, pixels, strict=True)), place)
-        direct, scratch = self.direct, own
-        if direct is not None:
-            into = Row(direct, Access(direct, self.anchor.type.shape, index).linear())
-        else:
-            shape = (*(a.extent for a in rows), columns.extent)
-            row = Buffer("row", TensorType(dtype, shape), "arena")
-            scratch = (*scratch, row)
-            into = Row(row, Access(row, shape, at((*rows, columns))).linear())
-        guards = tuple(Guard(i, w.size) for i, w in zip(meets, walks, strict=True) if not w.inside)
-        depth = channels.taken * prod(w.taps for w in walks)
-        plan = plan_convolution(self.target, dtype.name, tuple(a.extent for a in rows), columns.extent, depth)
-        self.statement(
-            Convolve(
-                dtype, into, rows, columns, (*taps, c), Row(self.operand(0), lhs), Row(kernel, rhs),
-                guards, plan, scratch=scratch,
-            )
-        )  # fmt: skip
-        if direct is None:
-            self.finish((*rows, columns), Access(into.buffer, shape, at((*rows, columns))), index)
+        sums, index = self.sums(form, (*rows, form.columns))
+        scratch = own if self.direct else (*own, sums.buffer)
+        lhs, rhs = Access(self.operand(0), image.shape, form.image), Access(kernel, form.kernel_shape, form.kernel)
+        self.sum(form, rows, (*form.taps, form.channel), (sums, lhs, rhs), scratch=scratch)
+        if not self.direct:
+            self.finish((*rows, form.columns), sums, index)
         for _ in outer:
             self.close_loop("serial")
+
+    def sums(self, form: Form, axes: tuple[Axis, ...]) -> tuple[Access, tuple[Index, ...]]:
+        """Where sums along some axes go, and which element of the result they are: there at once, or to a row apart."""
+        if self.direct:
+            return Access(self.direct, self.anchor.type.shape, form.result), form.result
+        shape = tuple(a.extent for a in axes)
+        row = Buffer("row", TensorType(self.anchor.type.dtype, shape), "arena")
+        return Access(row, shape, at(axes)), form.result
+
+    def sum(
+        self,
+        form: Form,
+        rows: tuple[Axis, ...],
+        over: tuple[Axis, ...],
+        places: tuple[Access, Access, Access],
+        scratch: tuple[Buffer, ...],
+        accumulate: bool = False,
+    ) -> None:
+        """Append the sums of products; `places` are where they go, lhs and rhs."""
+        dtype = self.anchor.type.dtype
+        into, lhs, rhs = (Row(p.buffer, p.linear()) for p in places)
+        depth = prod(a.extent for a in over)
+        known = depth if isinstance(depth, int) and not accumulate else None
+        extents = tuple(a.extent for a in rows)
+        plan = plan_convolution(self.target, dtype.name, extents, form.columns.extent, known)
+        self.statement(
+            Convolve(dtype, into, rows, form.columns, over, lhs, rhs, form.guards, plan, accumulate, scratch)
+        )
 
     def finish(self, axes: tuple[Axis, ...], sums: Access, index: tuple[Index, ...]) -> None:
         """What follows the convolution, over axes along which its sums are in memory."""
@@ -194,45 +250,25 @@ class ConvolutionLowering(Lowering):
     def kernel_sums(self) -> None:
         """The kernel gradient: sums over pixels, image by image, in memory."""
         op, (image, result) = self.op, (n.type for n in self.anchor.inputs)
-        shape, dtype = self.anchor.type.shape, self.anchor.type.dtype
         channels = Channels(op.groups, op.per_group(image.shape[-1]), op.per_group(result.shape[-1]))
-        walks = [
-            Walk(count, int(taps), size, stride, dilation, -1 * low)
-            for count, taps, size, stride, dilation, low in zip(
-                result.shape[1:-1], op.sizes, image.shape[1:-1], op.strides, op.dilation, op.low, strict=True
-            )
-        ]
-        sums = self.direct or Buffer("sums", TensorType(dtype, shape), "arena")
-        self.clear(sums)
-        batch, pixels = Axis("n", image.shape[0]), [Axis(f"m{d}", w.count) for d, w in enumerate(walks)]
-        taps, c = [Axis(f"t{d}", w.taps) for d, w in enumerate(walks)], Axis("c", channels.taken)
-        of_group, columns = channel_axes(channels)
-        spanning = channels.taken < ENOUGH_CHANNELS and (walks[-1].inside or walks[-1].constant)
-        rows = (taps[-1], c) if spanning else (c,)
-        outer = [batch, *([of_group] if of_group else []), *(taps[:-1] if spanning else taps)]
+        form = Form(image.shape[0], walks_of(op, image.shape[1:-1], op.sizes, result.shape[1:-1]), channels)
+        sums = Access(self.direct or Buffer("sums", self.anchor.type, "arena"), self.anchor.type.shape, form.kernel)
+        self.clear(sums.buffer)
+        last = form.walks[-1]
+        spanning = channels.taken < ENOUGH_CHANNELS and (last.inside or last.constant)
+        rows = (form.taps[-1], form.channel) if spanning else (form.channel,)
+        outer = (form.batch, *form.groups, *(form.taps[:-1] if spanning else form.taps))
         for axis in outer:
             self.open(axis)
-        meets = [meeting(w, m, t) for w, m, t in zip(walks, pixels, taps, strict=True)]
-        group: Index | Size = Index.of(of_group) if of_group else 0
-        channel = Index.of(columns) if channels.lanewise else Index.of(c) + group * channels.taken
-        place = Index.of(columns) + group * channels.given
-        lhs = Access(self.operand(0), image.shape, (Index.of(batch), *meets, channel)).linear()
-        rhs = Access(self.operand(1), result.shape, (Index.of(batch), *at(tuple(pixels)), place)).linear()
-        into = Access(sums, shape, (*at(tuple(taps)), Index.of(c), place)).linear()
-        guards = tuple(Guard(i, w.size) for i, w in zip(meets, walks, strict=True) if not w.inside)
-        plan = plan_convolution(self.target, dtype.name, tuple(a.extent for a in rows), columns.extent, None)
-        scratch = (sums,) if self.direct is None else ()
-        self.statement(
-            Convolve(
-                dtype, Row(sums, into), rows, columns, tuple(pixels), Row(self.operand(0), lhs),
-                Row(self.operand(1), rhs), guards, plan, accumulate=True, scratch=scratch,
-            )
-        )  # fmt: skip
+        lhs = Access(self.operand(0), image.shape, form.image)
+        rhs = Access(self.operand(1), result.shape, (Index.of(form.batch), *at(form.pixels), form.result[-1]))
+        scratch = () if self.direct else (sums.buffer,)
+        self.sum(form, rows, form.pixels, (sums, lhs, rhs), scratch, accumulate=True)
         for _ in outer:
             self.close_loop("serial")
-        if self.direct is None:
-            axes = axes_of(shape)
-            self.finish(axes, Access(sums, shape, at(axes)), at(axes))
+        if not self.direct:
+            axes = axes_of(sums.shape)
+            self.finish(axes, replace(sums, index=at(axes)), at(axes))
 
     def clear(self, buffer: Buffer) -> None:
         """Zeros everywhere in a buffer."""
@@ -248,9 +284,9 @@ class ConvolutionLowering(Lowering):
     def phases(self) -> None:
         """The data gradient: a convolution for each remainder of the place by the strides."""
         op, (ct, kernel) = self.op, (n.type for n in self.anchor.inputs)
-        channels = Channels(op.groups, op.per_group(kernel.shape[-1]), int(kernel.shape[-2]))  # type: ignore[arg-type]
+        channels = Channels(op.groups, op.per_group(kernel.shape[-1]), constant(kernel.shape[-2]))
         dims = [
-            list(phases_of(stride, dilation, low, int(taps), size, count))
+            list(phases_of(stride, dilation, low, constant(taps), size, count))
             for stride, dilation, low, taps, size, count in zip(
                 op.strides, op.dilation, op.low, kernel.shape[:-2], ct.shape[1:-1], op.sizes, strict=True
             )
@@ -278,28 +314,25 @@ class ConvolutionLowering(Lowering):
         return turned
 
 
-def meeting(walk: Walk, pixel: Axis, tap: Axis) -> Index:
-    """Where a pixel and a tap meet in the image."""
-    return Index.of(pixel) * walk.stride + Index.of(tap) * walk.dilation + walk.start
+def walks_of(op: Convolution, image: Sequence[Size], kernel: Sequence[Size], result: Sequence[Size]) -> list[Walk]:
+    """The spatial dimensions of a convolution between operands of such sizes."""
+    dims = zip(result, kernel, image, op.strides, op.dilation, op.low, strict=True)
+    return [
+        Walk(count, constant(taps), size, stride, step, -1 * low) for count, taps, size, stride, step, low in dims
+    ]
 
 
-def channel_axes(channels: Channels) -> tuple[Axis | None, Axis]:
-    """The axis of groups, where there is one to go along, and the axis of columns."""
-    if channels.lanewise:
-        return None, Axis("j", channels.groups)
-    return None if channels.groups == 1 else Axis("g", channels.groups), Axis("j", channels.given)
+def constant(size: Size) -> int:
+    """A size that the type rule wants to be a number."""
+    assert isinstance(size, int)
+    return size
 
 
 def convolve(lowering: ConvolutionLowering) -> None:
     """The convolution itself."""
     op, (image, kernel) = lowering.op, (n.type for n in lowering.anchor.inputs)
-    channels = Channels(op.groups, int(kernel.shape[-2]), op.per_group(kernel.shape[-1]))  # type: ignore[arg-type]
-    walks = [
-        Walk(count, int(taps), size, stride, dilation, -1 * low)
-        for count, taps, size, stride, dilation, low in zip(
-            op.sizes, kernel.shape[:-2], image.shape[1:-1], op.strides, op.dilation, op.low, strict=True
-        )
-    ]
+    channels = Channels(op.groups, constant(kernel.shape[-2]), op.per_group(kernel.shape[-1]))
+    walks = walks_of(op, image.shape[1:-1], kernel.shape[:-2], op.sizes)
     lowering.convolve(walks, lowering.operand(1), channels)
 
 
