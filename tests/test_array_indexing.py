@@ -31,7 +31,7 @@ ADVANCED: tuple[Any, ...] = (
     (0, COLUMN), (ROW * 0, None, COLUMN), (ALL, slice(1, None), ROW, BACK), [0, 1, 1], (ALL, [0, -1]), (ALL, MASK),
     (ALL, MASK, 0), (ALL, MASK, ROW[:1]), np.array([True, False]), (..., np.array([True, False, True, False, True])),
     (..., ROW, None), (None, ROW * 0, ..., 2), (ALL, 0, COLUMN, slice(1, 3)), (np.int64(1), np.array(2)), [],
-    (ALL, np.zeros((0, 3), int)), (ROW * 0, ALL, ROW, 0),
+    (ALL, np.zeros((0, 3), int)), (ROW * 0, ALL, ROW, 0), (None, 0, 0, -3, ..., np.array([[-3, 0]])),
 )  # fmt: skip
 every_key = pytest.mark.parametrize("key", BASIC + ADVANCED, ids=str)
 

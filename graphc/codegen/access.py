@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from graphc.codegen.address import MEMORY
 from graphc.codegen.emission import Emission, Lane
-from graphc.codegen.llvm import Builder, Value, lane_count, natural_alignment, suffix, vector_type
+from graphc.codegen.llvm import Builder, Value, element_type, lane_count, natural_alignment, suffix, vector_type
 from graphc.errors import InternalError
 from graphc.ir.dim import Size
 from graphc.schedule.kernel import Access, Index, Load, Stmt, Store, walk
@@ -34,6 +34,8 @@ def emit_load(k: Emission, statement: Load) -> None:
         if is_contiguous(k, access):
             start = or_zeros(k, pointer(k, access, c), statement.places)
             value = k.b.load(type_, start) if mask is None else k.b.masked_load(type_, start, mask)
+        elif mask is None and is_contiguous(k, access, step=-1):
+            value = backward(k, pointer(k, access, c), type_, statement.places)
         else:
             value = gather(k, or_zeros(k, lane_pointers(k, access, c), statement.places), type_, mask)
         results.append(from_memory(k.b, value, dtype))
@@ -64,13 +66,13 @@ def has_lanes(k: Emission, access: Access) -> bool:
     return any(k.lane_term(i) is not None for i in access.index)
 
 
-def is_contiguous(k: Emission, access: Access) -> bool:
-    """Whether neighbouring lanes are neighbours in memory."""
+def is_contiguous(k: Emission, access: Access, step: int = 1) -> bool:
+    """Whether neighbouring lanes are neighbours in memory, the next one a `step` (1 or −1) further."""
     if access.buffer.panel:
         row, column = access.index
-        return k.lane_term(row) is None and column == Index.of(k.vectors.axis)
+        return step == 1 and k.lane_term(row) is None and column == Index.of(k.vectors.axis)
     linear = access.linear()
-    return linear.coefficient(k.vectors.axis) == 1 and all(
+    return linear.coefficient(k.vectors.axis) == step and all(
         k.values[t].uniform for t, _ in linear.terms if isinstance(t, int)
     )
 
@@ -135,6 +137,14 @@ def or_zeros(k: Emission, pointers: Value, places: Size) -> Value:
         return pointers
     zeros = k.b.splat(k.b.module.constant_bytes("zeros", bytes(k.target.vector_bytes)), lane_count(pointers.type))
     return k.b.select(k.b.icmp("sgt", k.sizes(places), k.b.i64(0)), pointers, zeros)
+
+
+def backward(k: Emission, last: Value, type_: str, places: Size) -> Value:
+    """Lanes read from an address down."""
+    lanes = lane_count(type_)
+    start = or_zeros(k, k.b.gep(element_type(type_), last, k.b.i64(1 - lanes)), places)
+    loaded = k.b.load(type_, start)
+    return loaded if lanes == 1 else k.b.shuffle(loaded, loaded, list(reversed(range(lanes))))
 
 
 def gather(k: Emission, pointers: Value, type_: str, mask: Value | None) -> Value:

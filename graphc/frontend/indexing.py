@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+from types import EllipsisType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,8 +52,8 @@ class Places(NamedTuple):
     value: Array | Tensor
 
 
-#: One entry of a key: a new axis, one place, a range, or an array of places.
-Entry = None | Size | slice | Places
+#: One entry of a key: a new axis, one place, a range, an array of places; or `...` where it stands for no axis.
+Entry = None | Size | slice | Places | EllipsisType
 
 
 def parsed(x: Tensor, key: Any) -> list[Entry]:
@@ -65,7 +66,8 @@ def parsed(x: Tensor, key: Any) -> list[Entry]:
         raise ShapeError(message, operands=[describe("x", x.node)], site=user_site())
     place = dots[0] if dots else len(parts)
     before = [e for i in range(place) for e in entries_of(x, parts[i], sum(used[:i]))]
-    rest = [slice(None)] * (x.ndim - sum(used))
+    rest: list[Entry] = [slice(None)] * (x.ndim - sum(used))
+    rest = rest or [...] * len(dots)
     after = [e for i in range(place + 1, len(parts)) for e in entries_of(x, parts[i], x.ndim - sum(used[i:]))]
     entries = [*before, *rest, *after]
     return [placed(x, entries, i) for i in range(len(entries))] if has_places(entries) else entries
@@ -168,7 +170,7 @@ class Box(NamedTuple):
 
 def box_of(x: Tensor, keys: list[Entry]) -> Box:
     """The box that a key names."""
-    ranges = [slice(None) if isinstance(k, Places) else k for k in keys]
+    ranges = [slice(None) if isinstance(k, Places) else k for k in keys if not isinstance(k, EllipsisType)]
     sized = [r for r in ranges if r is not None]
     spans = [span(x, r, x.type.shape[axis], axis) for axis, r in enumerate(sized)]
     return Box(
@@ -251,18 +253,20 @@ def bound(x: Tensor, value: Any, limit: Size, default: Size, least: int = 0, cou
 def placed(x: Tensor, keys: list[Entry], position: int) -> Entry:
     """An entry beside arrays of places: a number is one of rank 0."""
     k = keys[position]
-    if k is None or isinstance(k, (slice, Places)):
+    if k is None or isinstance(k, (slice, Places, EllipsisType)):
         return k
-    axis = sum(e is not None for e in keys[:position])
+    axis = sum(e is not None and e is not Ellipsis for e in keys[:position])
     start = span(x, k, x.type.shape[axis], axis).start
     return Places(as_tensor(SymbolicSize(start) if isinstance(start, Dim) else start, i64))
 
 
 def indexed(region: Tensor, keys: list[Entry]) -> tuple[list[int], list[Tensor], bool]:
     """The axes of a key's box that places index, the places, and whether other entries stand between them."""
-    axes = [i for i, k in enumerate(keys) if isinstance(k, Places)]
-    values = [index_tensor(region, k, i) for i, k in enumerate(keys) if isinstance(k, Places)]
-    return axes, values, axes[-1] - axes[0] >= len(axes)
+    spots = [i for i, k in enumerate(keys) if isinstance(k, Places)]
+    entries = [k for k in keys if k is not Ellipsis]
+    found = [(i, k) for i, k in enumerate(entries) if isinstance(k, Places)]
+    values = [index_tensor(region, k, i) for i, k in found]
+    return [i for i, _ in found], values, spots[-1] - spots[0] >= len(spots)
 
 
 def gathered(x: Tensor, axes: list[int], places: list[Tensor], apart: bool) -> Tensor:
