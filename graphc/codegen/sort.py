@@ -1,19 +1,25 @@
 """Sorting a row: keys that compare as unsigned integers, merged bottom-up, without recursion or branches on data.
 
 An element of at most 32 bits and its place make one word, so that words compare as the pairs do; wider elements have
-their places in a second column.
+their places in a second column. Runs of eight are sorted in registers: an element's place in its run is how many of the
+run come before it, counted against each rotation of the run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from graphc.codegen.address import MEMORY
 from graphc.codegen.emission import Emission
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module, Value, lane_count, suffix, vector_type
 from graphc.ir.types import DTYPES, DType
 from graphc.schedule.kernel import Sort
 from graphc.schedule.sweeps import packs
 
 Columns = tuple[Value, ...]
+
+#: Elements of a run that is sorted in registers.
+RUN = 8
 
 
 def emit_sort(k: Emission, statement: Sort) -> None:
@@ -37,16 +43,19 @@ def order_function(module: Module, dtype: str, descending: bool) -> str:
 
 
 def emit_order(b: Builder, dtype: DType, descending: bool) -> None:
-    """Fill the first array with keys, merge back and forth, write the places."""
+    """Fill the first array with sorted runs, merge back and forth, write the places."""
     source, size, scratch, target = b.arguments
     count = 1 if packs(dtype) else 2
     columns = [b.gep("i64", scratch, b.mul(size, b.i64(i))) for i in range(2 * count)]
-    with b.loop(b.i64(0), size) as loop:
-        element = b.load(MEMORY[dtype.name], b.gep(MEMORY[dtype.name], source, loop.index))
-        words = with_place(b, key(b, dtype, element, descending), loop.index)
-        store_words(b, tuple(columns[:count]), loop.index, words)
-    with b.loop(b.i64(0), rounds(b, size), carried=columns) as loop:
-        width = b.binary("shl", b.i64(1), loop.index)
+    with b.loop(b.i64(0), size, RUN) as loop:
+        start = loop.index
+        live = b.lane_mask(b.minimum(b.sub(size, start), b.i64(RUN)), RUN)
+        memory = MEMORY[dtype.name]
+        elements = b.masked_load(vector_type(memory, RUN), b.gep(memory, source, start), live)
+        store_run(b, tuple(columns[:count]), start, run_of(b, dtype, elements, descending, start, live), live)
+    runs = b.udiv(b.add(size, b.i64(RUN - 1)), b.i64(RUN))
+    with b.loop(b.i64(0), rounds(b, runs), carried=columns) as loop:
+        width = b.binary("shl", b.i64(RUN), loop.index)
         merge_runs(b, tuple(loop.carried[:count]), tuple(loop.carried[count:]), size, width)
         loop.next = [*loop.carried[count:], *loop.carried[:count]]
     places = loop.results[count - 1]
@@ -56,32 +65,59 @@ def emit_order(b: Builder, dtype: DType, descending: bool) -> None:
         b.store(place, b.gep("i64", target, last.index))
 
 
+def run_of(b: Builder, dtype: DType, x: Value, descending: bool, start: Value, live: Value) -> Columns:
+    """A run's words; what lies beyond the row is above all."""
+    keys = key(b, dtype, x, descending)
+    keys = b.select(live, keys, b.constant(keys.type, -1))
+    places = b.binary("add", b.splat(start, RUN), b.iota("i64", RUN))
+    if keys.type == places.type:
+        return keys, places
+    high = b.binary("shl", b.cast("zext", keys, places.type), b.constant(places.type, 32))
+    return (b.binary("or", high, places),)
+
+
 def key(b: Builder, dtype: DType, x: Value, descending: bool) -> Value:
-    """An integer that compares, unsigned, as the element does: ±0 are equal, a NaN is above all."""
+    """Integers that compare, unsigned, as the elements do: ±0 are equal, a NaN is above all."""
     bits = 32 if packs(dtype) else 64
-    type_, lowest = f"i{bits}", str(-(2 ** (bits - 1)))
+    type_ = vector_type(f"i{bits}", lane_count(x.type))
+    lowest = b.constant(type_, -(2 ** (bits - 1)))
     if dtype.is_float:
         whole = b.cast("bitcast", b.binary("fadd", x, b.constant(x.type, 0.0)), type_)
-        sign = b.binary("ashr", whole, Value(type_, str(bits - 1)))
-        ordered = b.binary("xor", whole, b.binary("or", sign, Value(type_, lowest)))
-        found = b.select(b.fcmp("uno", x, x), Value(type_, "-1"), ordered)
+        sign = b.binary("ashr", whole, b.constant(type_, bits - 1))
+        ordered = b.binary("xor", whole, b.binary("or", sign, lowest))
+        found = b.select(b.fcmp("uno", x, x), b.constant(type_, -1), ordered)
     elif dtype.kind == "int":
-        found = b.binary("xor", x, Value(type_, lowest))
+        found = b.binary("xor", x, lowest)
     else:
         found = b.cast("zext", x, type_)
-    return b.binary("xor", found, Value(type_, "-1")) if descending else found
+    return b.binary("xor", found, b.constant(type_, -1)) if descending else found
 
 
-def with_place(b: Builder, key: Value, place: Value) -> Columns:
-    """What is sorted: a word of key and place, or both."""
-    if key.type == "i64":
-        return key, place
-    return (b.binary("or", b.binary("shl", b.cast("zext", key, "i64"), b.i64(32)), place),)
+def store_run(b: Builder, columns: Columns, start: Value, words: Columns, live: Value) -> None:
+    """Each word to its place in the run: after those that are smaller, or as large and before it."""
+    keys = words[0]
+    rank = b.constant(keys.type, 0)
+    for turn in range(1, RUN):
+        other = b.shuffle(keys, keys, [(lane + turn) % RUN for lane in range(RUN)])
+        earlier = flags(lane + turn >= RUN for lane in range(RUN))
+        before = b.select(earlier, b.icmp("ule", other, keys), b.icmp("ult", other, keys))
+        rank = b.binary("add", rank, b.cast("zext", before, keys.type))
+    places = b.binary("add", rank, b.splat(start, RUN))
+    for column, word in zip(columns, words, strict=True):
+        pointers = b.emit(vector_type("ptr", RUN), f"getelementptr i64, {column}, {places}")
+        name = f"llvm.masked.scatter.{suffix(word.type)}.{suffix(pointers.type)}"
+        b.intrinsic(name, "void", word, pointers, Value("i32", "8"), live)
 
 
-def rounds(b: Builder, size: Value) -> Value:
-    """How often runs must double: ⌈log₂ size⌉."""
-    last = b.sub(b.maximum(size, b.i64(1)), b.i64(1))
+def flags(bits: Iterable[bool]) -> Value:
+    """A constant mask."""
+    lanes = ", ".join(f"i1 {'true' if bit else 'false'}" for bit in bits)
+    return Value(vector_type("i1", RUN), f"<{lanes}>")
+
+
+def rounds(b: Builder, runs: Value) -> Value:
+    """How often runs must double to be one: ⌈log₂ runs⌉."""
+    last = b.sub(b.maximum(runs, b.i64(1)), b.i64(1))
     return b.sub(b.i64(64), b.intrinsic("llvm.ctlz.i64", "i64", last, Value("i1 immarg", "false")))
 
 
