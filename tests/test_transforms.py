@@ -245,6 +245,17 @@ def test_networks_map_over_their_parameters() -> None:
             np.testing.assert_allclose(slopes[name][i], slope, rtol=1e-4, atol=1e-6)
 
 
+def test_interpreted_tensors_inside_show_values_where_they_have_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(x: Any) -> Any:
+        print(gr.exp(x))
+        return gr.sum(gr.exp(x))
+
+    gr.interpret(gr.grad(f))(np.zeros(2))
+    assert capsys.readouterr().out.endswith("\n[1. 1.]\n")
+    gr.interpret(gr.vmap(gr.grad(f)))(np.zeros((3, 2)))
+    assert capsys.readouterr().out.startswith("f64[2] exp")
+
+
 def test_vmap_in_an_entry_with_symbolic_sizes_and_state() -> None:
     program = gr.Program("mapped")
     scale = gr.Variable(np.float32(3.0), name="scale")

@@ -30,6 +30,8 @@ class StandIns:
         """A leaf that stands for a node."""
         made = self.recording.scope.placeholder(actual.type)
         self.new[made] = actual
+        if self.recording.known is not None:
+            self.recording.known.alike(made, actual)
         return made
 
     def node(self, root: Node) -> Node:

@@ -71,7 +71,8 @@ class Tensor:
         recording = Recording.active.get()
         site = self.node.scope.site_of(self.node)
         place = f" {site._replace(text='')}" if site else ""
-        value = f"\n{recording.known.of(self.node)}" if recording is not None and recording.known is not None else ""
+        known = recording.known.of(self.node) if recording is not None and recording.known is not None else None
+        value = f"\n{known}" if known is not None else ""
         shape = ", ".join(str(s) for s in self.type.shape)
         return f"{self.dtype}[{shape}] {label(self.node, recording)}{place}{value}"
 
