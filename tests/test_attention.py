@@ -136,6 +136,24 @@ def test_blocks_of_16_bit_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(got, expected, rtol=2e-3, atol=2e-3)
 
 
+def test_blocks_under_vmap_and_jvp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_blocks, "BLOCK", 4)
+    rng = np.random.default_rng(15)
+    x, direction = (rng.normal(size=(2, 1, 2, 6, 3)) for _ in range(2))
+
+    def function(x: Any) -> Any:
+        return nn.dot_product_attention(x, x, x, causal=True)
+
+    def everything(x: Any, direction: Any) -> Any:
+        gradient = gr.grad(lambda x: gr.sum(function(x) ** 2))
+        return gr.vmap(function)(x), gr.vmap(gradient)(x), gr.jvp(function, (x[0],), (direction[0],))[1]
+
+    plain = gr.jit(lambda x, direction: everything(x, direction))(x, direction)
+    monkeypatch.setattr("graphc.nn.attention.LARGE", 1)
+    for got, expected in zip(gr.jit(everything)(x, direction), plain, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12)
+
+
 def test_blocks_differentiate_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "BLOCK", 2)
     monkeypatch.setattr("graphc.nn.attention.LARGE", 1)

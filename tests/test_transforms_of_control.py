@@ -96,3 +96,18 @@ def test_forward_and_second_derivatives_of_scans() -> None:
     np.testing.assert_allclose(of_w, (slope(W + h * v, XS) - slope(W - h * v, XS)) / (2 * h), rtol=1e-6, atol=1e-8)
     jacobian = gr.interpret(gr.jacobian(gr.grad(rnn)))(W, XS)
     np.testing.assert_allclose(np.einsum("ijkl,kl", jacobian, v), of_w, rtol=1e-10)
+
+
+def test_a_sum_over_rounds_of_what_is_known_before_the_loop() -> None:
+    """Σ exp(q·kᵗ)·k over the rounds t: all of it follows from the slices, so only its sum is left to make."""
+    rng = np.random.default_rng(16)
+    q, k = rng.normal(size=(5, 3)), rng.normal(size=(4, 2, 3))
+
+    def step(carry: Any, keys: Any, q: Any) -> Any:
+        powers = gr.exp(q @ keys.T)
+        return carry + powers @ keys, powers.T @ q
+
+    total, parts = gr.jit(lambda q, k: gr.scan(lambda c, keys: step(c, keys, q), gr.zeros((5, 3), gr.f64), k))(q, k)
+    powers = np.exp(q @ np.swapaxes(k, 1, 2))
+    np.testing.assert_allclose(total, (powers @ k).sum(0), rtol=1e-12)
+    np.testing.assert_allclose(parts, np.swapaxes(powers, 1, 2) @ q, rtol=1e-12)

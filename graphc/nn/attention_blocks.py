@@ -48,7 +48,7 @@ def forward(sight: Sight, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> tupl
     def step(carry: Any, block: Any) -> Any:
         largest, total, values = carry
         keys, payload, seen, place = block
-        products = api.matmul(in_round(q, largest), api.matrix_transpose(keys))
+        products = api.matmul(in_round(q, place), api.matrix_transpose(keys))
         scores = visible(sight, products, mask if seen is None else seen, place)
         now = api.maximum(largest, api.max(scores, -1, keepdims=True))
         powers, shrink = api.exp(scores - now), api.exp(largest - now)
@@ -72,12 +72,12 @@ def backward(sight: Sight, residuals: Any, ct: Tensor) -> tuple[Tensor, Tensor, 
 
     def step(carry: Tensor, block: Any) -> Any:
         keys, payload, seen, place = block
-        queries, above = in_round(q, carry), in_round(ct, carry)
+        queries, above = in_round(q, place), in_round(ct, place)
         products = api.matmul(queries, api.matrix_transpose(keys))
         weights = api.exp(visible(sight, products, mask if seen is None else seen, place) - logarithm)
         slopes = weights * (api.matmul(above, api.matrix_transpose(payload)) - shares)
         turned = (api.matmul(api.matrix_transpose(slopes), queries), api.matmul(api.matrix_transpose(weights), above))
-        return carry + api.matmul(slopes, keys), turned
+        return carry + api.matmul(in_round(slopes, carry), keys), turned
 
     queries, (keys, payloads) = scan(step, filled(0, q.dtype, q.type.shape), blocks(sight, k, v, mask))
     return queries, joined(keys, k), joined(payloads, v), None
@@ -92,9 +92,9 @@ by_blocks = custom_vjp(attended, nondiff_argnums=0)
 by_blocks.defvjp(forward, backward)
 
 
-def in_round(x: Tensor, carry: Tensor) -> Tensor:
-    """x, bound to a round: else its products with all blocks would be one before the loop, and as large as time²."""
-    return apply(After(), x, carry)
+def in_round(x: Tensor, own: Tensor) -> Tensor:
+    """x, bound to what is a round's own: else one product would be made for all rounds at once, as large as time²."""
+    return apply(After(), x, own)
 
 
 def visible(sight: Sight, scores: Tensor, seen: Tensor, start: Tensor) -> Tensor:

@@ -201,7 +201,9 @@ class Distribution:
 
 
 def total(node: Node, all_rounds: Mapping[Node, Node]) -> Node:
-    """The sum over rounds of a sum of contractions."""
+    """The sum over rounds of a sum of contractions; leaves stand for what is known of all rounds before the loop."""
+    if isinstance(node.op, Leaf):
+        return build.sum_(all_rounds[node], (0,))
     op, xs = node.op, [all_rounds.get(x, x) for x in node.inputs]
     match op:
         case DotGeneral():
