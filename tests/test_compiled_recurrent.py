@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,15 @@ import pytest
 
 import graphc as gr
 from graphc import losses, nn, optim
+from tests.recurrent_case import BATCH, EVERY, HIDDEN, case
 
-FEATURES, HIDDEN, CLASSES = 5, 19, 3
+FEATURES, UNITS, CLASSES = 5, 19, 3
 
 
 def network(length: Any, batch: Any, unrolled: bool, cpu: str = "native") -> Any:
     """A recurrent classifier over x: [batch, length, FEATURES], trained with Adam."""
     rng = np.random.default_rng(0)
-    shapes = {"w": (FEATURES, HIDDEN), "u": (HIDDEN, HIDDEN), "b": (HIDDEN,), "v": (HIDDEN, CLASSES)}
+    shapes = {"w": (FEATURES, UNITS), "u": (UNITS, UNITS), "b": (UNITS,), "v": (UNITS, CLASSES)}
     w, u, b, v = (gr.Variable(rng.normal(0, 0.3, s).astype(np.float32), name=n) for n, s in shapes.items())
     adam = optim.Adam(0.05)
     program = gr.Program("recurrent")
@@ -27,7 +29,7 @@ def network(length: Any, batch: Any, unrolled: bool, cpu: str = "native") -> Any
             return h, h * 0.5
 
         sequence = gr.permute_dims(x, (1, 0, 2))
-        h = gr.zeros((x.shape[0], HIDDEN))
+        h = gr.zeros((x.shape[0], UNITS))
         if not unrolled:
             return gr.scan(step, h, sequence)
         ys = []
@@ -133,3 +135,38 @@ def test_a_checkpointed_scan_trains_as_the_plain_one() -> None:
         np.testing.assert_allclose(others, first, rtol=1e-5)
     for program in programs[1:]:
         np.testing.assert_allclose(program.state["w"], programs[0].state["w"], rtol=1e-4, atol=1e-6)
+
+
+def lstm(state: Any, x: Any, w: Any, u: Any, b: Any) -> Any:
+    """PyTorch's LSTM cell: gates i, f, g, o."""
+    h, c = state
+    i, f, g, o = gr.unstack(gr.reshape(x @ w + h @ u + b, (BATCH, 4, HIDDEN)), axis=1)
+    c = nn.functional.sigmoid(f) * c + nn.functional.sigmoid(i) * gr.tanh(g)
+    return nn.functional.sigmoid(o) * gr.tanh(c), c
+
+
+def gru(state: Any, x: Any, w: Any, u: Any, b: Any) -> Any:
+    """PyTorch's GRU cell: gates r, z, n."""
+    (h,) = state
+    a, d = x @ w + b, h @ u
+    r, z = (nn.functional.sigmoid(a[:, k : k + HIDDEN] + d[:, k : k + HIDDEN]) for k in (0, HIDDEN))
+    new = gr.tanh(a[:, 2 * HIDDEN :] + r * d[:, 2 * HIDDEN :])
+    return ((1 - z) * new + z * h,)
+
+
+@pytest.mark.parametrize(("name", "cell", "states"), [("lstm", lstm, 2), ("gru", gru, 1)])
+def test_sixty_four_steps_are_pytorchs(name: str, cell: Any, states: int) -> None:
+    x, weight, *weights = case(name)
+
+    def total(x: Any, w: Any, u: Any, b: Any) -> Any:
+        start = tuple(gr.zeros((BATCH, HIDDEN)) for _ in range(states))
+        last, _ = gr.scan(lambda s, x_t: (cell(s, x_t, w, u, b), None), start, x)
+        return gr.sum(last[0] * weight), last[0]
+
+    gradient = gr.jit(gr.value_and_grad(total, argnums=(0, 1, 2, 3), has_aux=True))
+    (_, last), found = gradient(x, *weights)
+    records = np.load(Path(__file__).parent / "vectors" / "recurrent.npz")
+    np.testing.assert_allclose(last.ravel()[::7], records[f"{name}/last"], rtol=1e-5, atol=1e-5)
+    for key, value in zip(("x", "input", "hidden", "bias"), found, strict=True):
+        expected = records[f"{name}/{key}"]
+        np.testing.assert_allclose(value.ravel()[::EVERY], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
