@@ -76,6 +76,7 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     bool, dim = bool_, symbol
 
 __version__ = VERSION
+__array_api_version__ = "2024.12"
 
 pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
 
@@ -136,10 +137,11 @@ _NAMES = {
 _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in names}
 _HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
 _HOMES["remat"] = _HOMES["checkpoint"]
+_HOMES["__array_namespace_info__"] = ("graphc.frontend.namespace", "NamespaceInfo")
 _SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "metrics", "nn", "optim")}
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 
-__all__ = sorted([*_HOMES, *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])
+__all__ = sorted([*(n for n in _HOMES if n[0] != "_"), *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])
 
 
 def __getattr__(name: str) -> Any:

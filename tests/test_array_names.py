@@ -96,3 +96,13 @@ def test_limits_and_kinds() -> None:
     ):
         with pytest.raises(error):
             wrong()
+
+
+def test_libraries_find_the_namespace() -> None:
+    found: list[Any] = []
+    gr.jit(lambda x: found.append(x.__array_namespace__()) or x)(np.zeros(2))
+    assert found == [gr] and gr.__array_api_version__ == "2024.12"
+    info = gr.__array_namespace_info__()
+    assert info.dtypes(kind="real floating") == {"float32": gr.f32, "float64": gr.f64}
+    assert set(info.dtypes()) == {"bool", "int32", "int64", "uint8", "float32", "float64"}
+    assert info.default_dtypes()["integral"] == gr.i32 and info.devices() == [info.default_device()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from graphc import ops
+from graphc.errors import DTypeError
 from graphc.frontend.composite import composite, named
 from graphc.frontend.dtypes import finfo
 from graphc.frontend.elementwise import (
@@ -24,9 +25,11 @@ from graphc.frontend.elementwise import (
     where,
 )
 from graphc.frontend.promotion import apply, broadcast, promoted
+from graphc.frontend.recording import describe
 from graphc.frontend.reductions import all as all_
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import f32
+from graphc.sites import user_site
 
 
 def signbit(x: TensorLike) -> Tensor:
@@ -43,7 +46,15 @@ def copysign(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def nextafter(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The next float from x1 toward x2."""
+    """The next float from x1 toward x2. Raises `DTypeError` for 16-bit floats, which are computed in f32."""
+    for tensor in promoted(x1, x2, least=f32):
+        if tensor.dtype.is_narrow:
+            raise DTypeError(
+                f"nextafter: not defined on {tensor.dtype}",
+                operands=[describe("x", tensor.node)],
+                site=user_site(),
+                help="cast it: x.astype(gr.f32)",
+            )
     return floating(ops.NextAfter(), x1, x2)
 
 
@@ -111,4 +122,3 @@ def isneginf(x: TensorLike) -> Tensor:
     """Whether elements are −∞."""
     tensor = numeric(x)
     return equal(tensor, -math.inf) if tensor.dtype.is_float else not_equal(tensor, tensor)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -352,6 +353,9 @@ class Tensor:
 
     def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
         raise self._no_value("NumPy array", "use the gr.* function of the same name, or return it from the entry")
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return sys.modules["graphc"]
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return api.call_ufunc(ufunc, method, inputs, options)
