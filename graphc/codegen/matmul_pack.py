@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, integer, panel_offset
 from graphc.codegen.transpose import load_transposed
+
+#: Transposes some steps of k of one vector of columns: from a start, all or so many.
+_Square = Callable[[Value, Value | None], None]
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,12 @@ def pack_columns(
 
     Lanes outside the operand are copied from anywhere in it, or are zero.
     """
-    extent = b.i64(len(columns.masks) * arithmetic.lanes)
     rows = b.add(k, b.i64(arithmetic.lanes))
     packed = Operand(room, "panel", panel=len(columns.masks) * arithmetic.lanes, rows=rows)
     if right.layout == "row":
         _copy(b, arithmetic, k, right, columns, packed)
         return packed
-    clamp = columns.clamp or any(mask is not None for mask in columns.masks)
-    with b.loop(b.i64(0), b.mul(columns.tiles, extent), arithmetic.lanes, nonempty=True) as loop:
-        offsets = _row_offsets(b, arithmetic.lanes, n, right, b.add(columns.j, loop.index), clamp)
-        target = b.gep(arithmetic.element, room, panel_offset(b, loop.index, extent, b.mul(rows, extent)))
-        _transpose_rows(b, arithmetic, k, right, offsets, target, packed.panel)
+    _transpose(b, arithmetic, k, n, right, columns, packed)
     return packed
 
 
@@ -77,47 +76,69 @@ def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, cla
     return [b.add(first, b.mul(b.i64(r), step)) for r in range(lanes)]
 
 
-def _transpose_rows(
-    b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, offsets: list[Value], room: Value, panel: int
+def _transpose(
+    b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, packed: Operand
 ) -> None:
-    """Lane r of row k of `room` becomes element k of the stored row at offsets[r]."""
-    element, lanes = arithmetic.element, b.i64(arithmetic.lanes)
+    """By squares: of two vectors of columns in turn, so that sums can begin with the first steps of k; else along k."""
+    lanes, extent = arithmetic.lanes, b.i64(packed.panel)
+    jump = b.mul(integer(packed.rows), extent)
+    clamp = columns.clamp or any(mask is not None for mask in columns.masks)
 
-    def block(start: Value, live: Value | None) -> None:
-        """Steps start .. start + lanes of k, or the first `live` of them."""
-        inner = start
-        if right.layout == "panel_transposed":
-            width = b.i64(right.panel)
-            inner = panel_offset(b, start, width, b.mul(integer(right.rows), width))
-        source = b.gep(element, right.pointer, inner)
-        rows = [b.gep(element, source, o) for o in offsets]
+    def squares(column: Value) -> _Square:
+        """Those of one vector of columns."""
+        offsets = _row_offsets(b, lanes, n, right, b.add(columns.j, column), clamp)
+        target = b.gep(arithmetic.element, packed.pointer, panel_offset(b, column, extent, jump))
+        return partial(_square, b, arithmetic, right, offsets, target, packed.panel)
 
-        masks: dict[tuple[int, int], Value] = {}
-
-        def load(row: int, first: int, count: int) -> Value:
-            pointer, type_ = b.gep(element, rows[row], b.i64(first)), vector_type(element, count)
-            if live is None:
-                return b.load(type_, pointer)
-            if (first, count) not in masks:
-                left = b.maximum(b.sub(live, b.i64(first)), b.i64(0))
-                masks[first, count] = b.lane_mask(left, count)
-            return b.masked_load(type_, pointer, masks[first, count])
-
-        target = b.gep(element, room, b.mul(start, b.i64(panel)))
-        for t, column in enumerate(load_transposed(b, arithmetic.lanes, natural_alignment(element), load)):
-            b.store(column, b.gep(element, target, b.i64(t * panel)))
-
-    if right.layout == "panel_transposed":
-        _each(b, b.i64(0), k, arithmetic.lanes, lambda start: block(start, None))
+    stop = b.mul(columns.tiles, extent)
+    if stop.literal is not None and stop.literal <= 2 * lanes:
+        few = [squares(b.i64(column)) for column in range(0, stop.literal, lanes)]
+        _steps(b, k, lanes, right, lambda start, live: [square(start, live) for square in few])
         return
-    rest = b.urem(k, lanes)
+    with b.loop(b.i64(0), stop, lanes, nonempty=True) as loop:
+        _steps(b, k, lanes, right, squares(loop.index))
+
+
+def _steps(b: Builder, k: Value, lanes: int, right: Operand, body: Callable[[Value, Value | None], object]) -> None:
+    """The body for every `lanes` steps of k: where they start, and how many there are if not all. Panels are padded."""
+    if right.layout == "panel_transposed":
+        _each(b, b.i64(0), k, lanes, lambda start: body(start, None))
+        return
+    rest = b.urem(k, b.i64(lanes))
     whole = b.sub(k, rest)
-    _each(b, b.i64(0), whole, arithmetic.lanes, lambda start: block(start, None))
+    _each(b, b.i64(0), whole, lanes, lambda start: body(start, None))
     if rest.literal != 0:
-        _each(b, whole, k, arithmetic.lanes, lambda start: block(start, rest))
+        _each(b, whole, k, lanes, lambda start: body(start, rest))
 
 
-def _each(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
+def _square(
+    b: Builder, arithmetic: Arithmetic, right: Operand, offsets: list[Value], room: Value, panel: int, start: Value,
+    live: Value | None,
+) -> None:  # fmt: skip
+    """Lane r of row start + t of `room` becomes element start + t of the stored row at offsets[r]; `live` of them."""
+    element, inner = arithmetic.element, start
+    if right.layout == "panel_transposed":
+        width = b.i64(right.panel)
+        inner = panel_offset(b, start, width, b.mul(integer(right.rows), width))
+    source = b.gep(element, right.pointer, inner)
+    rows = [b.gep(element, source, o) for o in offsets]
+    masks: dict[tuple[int, int], Value] = {}
+
+    def load(row: int, first: int, count: int) -> Value:
+        pointer, type_ = b.gep(element, rows[row], b.i64(first)), vector_type(element, count)
+        if live is None:
+            return b.load(type_, pointer)
+        if (first, count) not in masks:
+            left = b.maximum(b.sub(live, b.i64(first)), b.i64(0))
+            masks[first, count] = b.lane_mask(left, count)
+        return b.masked_load(type_, pointer, masks[first, count])
+
+    target = b.gep(element, room, b.mul(start, b.i64(panel)))
+    for t, column in enumerate(load_transposed(b, arithmetic.lanes, natural_alignment(element), load)):
+        b.store(column, b.gep(element, target, b.i64(t * panel)))
+
+
+def _each(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], object]) -> None:
     """The body for every index of a range; nothing for one known to be empty."""
     if start.literal is None or stop.literal is None or start.literal < stop.literal:
         with b.loop(start, stop, step) as loop:
