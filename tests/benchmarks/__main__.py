@@ -15,6 +15,9 @@ BENCHMARKS = {
     "compile": ["compile"],
     "matmul": ["matmul"],
     "matmul-avx2": ["matmul", "--cpu", "x86-64-v3"],
+    "images": ["images"],
+    "convolution": ["convolution"],
+    "convolution-avx2": ["convolution", "--cpu", "x86-64-v3"],
     "vecmath": ["vecmath"],
 }
 
