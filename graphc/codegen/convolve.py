@@ -15,6 +15,7 @@ from typing import NamedTuple
 from graphc.codegen.emission import Emission
 from graphc.codegen.llvm import Value
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Walk, emit_tile
+from graphc.schedule.convolution_tiles import LANEWISE_UNROLLED
 from graphc.schedule.kernel import Axis, Convolve, Guard, Index, Row
 from graphc.schedule.tiles import halvings, unroll
 
@@ -270,5 +271,8 @@ class Sums:
         across = tuple(b.i64(w * self.plan.lanes) for w in range(len(tile.masks)))
         right = Walk(self.gep(of.rhs, rhs), across, self.k.sizes(of.rhs.offset.coefficient(last)))
         lanewise = of.lhs.offset.coefficient(of.columns) != 0
-        rounds = unroll(count.literal, len(sums)) if count.literal is not None else 1
+        rounds = 1
+        if count.literal:
+            whole = lanewise and count.literal * len(sums) <= LANEWISE_UNROLLED
+            rounds = count.literal if whole else unroll(count.literal, len(sums))
         return emit_tile(b, self.arithmetic, count, left, right, tile.masks, rounds, sums, lanewise)

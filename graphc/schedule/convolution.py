@@ -19,9 +19,9 @@ from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.passes.fuse import Group
 from graphc.passes.roles import through_aliases
 from graphc.runtime.targets import Target
+from graphc.schedule.convolution_tiles import plan_convolution
 from graphc.schedule.kernel import Access, Axis, Buffer, Convolve, Guard, Index, Literal, Row, Stmt, Store
 from graphc.schedule.lower import Lowering, at, axes_of
-from graphc.schedule.tiles import plan_convolution
 
 Buffers = Mapping[Node, tuple[Buffer, ...]]
 
@@ -229,7 +229,7 @@ class ConvolutionLowering(Lowering):
         depth = prod(a.extent for a in over)
         known = depth if isinstance(depth, int) and not accumulate else None
         extents = tuple(a.extent for a in rows)
-        plan = plan_convolution(self.target, dtype.name, extents, form.columns.extent, known)
+        plan = plan_convolution(self.target, dtype.name, extents, form.columns.extent, known, form.channels.lanewise)
         self.statement(
             Convolve(dtype, into, rows, form.columns, over, lhs, rhs, form.guards, plan, accumulate, scratch)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from math import lcm, prod
+from math import lcm
 from typing import Literal, NamedTuple, overload
 
 from graphc.errors import InternalError
@@ -40,9 +40,6 @@ TALLEST, TALLEST_TRANSPOSED, TALLEST_TRANSPOSED_VECTOR = 8, 6, 4
 
 #: Heights of main tiles: those that batches are multiples of, and what fits sixteen registers best.
 HEIGHTS = (1, 2, 4, 6, 8)
-
-#: Pixels of a tile at most.
-TALLEST_PIXELS = 14
 
 #: Up to so large a K, and so many FMAs, a round of the loop over k is more than one step.
 UNROLLED = 32
@@ -388,28 +385,3 @@ def step_cycles(height: int, width: int, price: float = LOAD_PRICE) -> float:
     """Cycles of one step of k on a tile: bound by FMAs, by loads, or by the FMA's latency; few loads are better."""
     loads = (height + width) / LOAD_RATE
     return max(height * width / FMA_RATE, loads, FMA_LATENCY) + price * loads
-
-
-def plan_convolution(
-    target: Target, dtype: str, rows: tuple[Size, ...], columns: Size, depth: int | None, typical: int = 32
-) -> TilePlan:
-    """The register tile of a convolution: rows of pixels (or of taps and channels) x vectors of channels.
-
-    `depth` is the length of a sum, where that is known; so many loads and FMAs a tile pay for its start and its end.
-    """
-    itemsize = ITEMSIZE[dtype]
-    lanes = target.lanes(itemsize)
-    while lanes > 1 and isinstance(columns, int) and lanes // 2 >= columns:
-        lanes //= 2
-    count = prod(r if isinstance(r, int) else typical for r in rows)
-    vectors = -(-(columns if isinstance(columns, int) else typical) // lanes)
-    symbolic = not all(isinstance(r, int) for r in rows)
-    problem = Problem(max(count, 1), symbolic, max(vectors, 1), depth or typical, 3, 1, LOAD_PRICE)
-    tiles = {
-        (height, width): problem.cycles((height, width))
-        for width in range(1, min(4, problem.vectors) + 1)
-        for height in range(1, min(TALLEST_PIXELS, problem.rows) + 1)
-        if height * width + width + 1 < target.vector_registers
-    }
-    height, width = min(tiles, key=lambda t: (tiles[t], problem.code(t)))
-    return TilePlan(itemsize, lanes, height, width, unroll=unroll(depth, height * width))
