@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import cache
 from operator import attrgetter
 
 from graphc.ir.dim import Symbol, symbols_of
@@ -73,8 +74,13 @@ class Graph(Record):
 
 def bodies(op: Op) -> dict[str, Graph]:
     """The graphs that an op of control flow runs, by attribute."""
-    values = ((f.name, getattr(op, f.name)) for f in fields(op))
-    return {name: value for name, value in values if isinstance(value, Graph)}
+    return {name: getattr(op, name) for name in body_names(type(op))}
+
+
+@cache
+def body_names(cls: type[Op]) -> tuple[str, ...]:
+    """The attributes of an op's class that are graphs."""
+    return tuple(f.name for f in fields(cls) if f.type == Graph.__name__)
 
 
 def with_bodies(op: Op, change: Callable[[Graph], Graph]) -> Op:
@@ -83,12 +89,12 @@ def with_bodies(op: Op, change: Callable[[Graph], Graph]) -> Op:
     return replace(op, **changed) if changed else op
 
 
-def every_graph(graph: Graph) -> Iterator[Graph]:
-    """A graph, and all bodies in it, however deep."""
-    yield graph
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph, and those of all bodies in it, however deep."""
     for node in graph.nodes():
+        yield node
         for body in bodies(node.op).values():
-            yield from every_graph(body)
+            yield from every_node(body)
 
 
 def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:

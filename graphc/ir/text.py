@@ -34,7 +34,7 @@ import numpy as np
 from graphc import ops
 from graphc.errors import ArgumentError, InternalError, ShapeError
 from graphc.ir.dim import Dim, Symbol, parse, symbol
-from graphc.ir.graph import Graph, bodies, every_graph
+from graphc.ir.graph import Graph, bodies, every_node
 from graphc.ir.node import Array, Constant, Input, Node, Op, Read, Scope
 from graphc.ir.types import DTYPES, DType, TensorType, TupleType
 
@@ -60,7 +60,8 @@ def graph_lines(graph: Graph, sites: bool) -> list[str]:
     parameters = ", ".join(f"{names[node][1:]}: {node.type}" for node in graph.inputs)
     lines = [f"graph {quoted(graph.name)}({parameters})"]
     for node in nodes:
-        lines += [INDENT + line for body in bodies(node.op).values() for line in graph_lines(body, sites)]
+        for body in bodies(node.op).values():
+            lines += [INDENT + line for line in graph_lines(body, sites)]
         site = graph.scope.site_of(node) if sites else None
         lines.append(node_line(node, names) + (f"   ; {site}" if site is not None else ""))
     lines.append("return " + ", ".join(names[node] for node in graph.outputs))
@@ -70,7 +71,7 @@ def graph_lines(graph: Graph, sites: bool) -> list[str]:
 
 def segments(graph: Graph) -> dict[str, bytes]:
     """The data of the arrays that the text refers to by hash."""
-    constants = [n.op.data for g in every_graph(graph) for n in g.nodes() if isinstance(n.op, Constant)]
+    constants = [n.op.data for n in every_node(graph) if isinstance(n.op, Constant)]
     return {digest(data): data for data in constants if len(data) > LARGEST_LITERAL}
 
 
