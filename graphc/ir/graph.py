@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from functools import cache
 from operator import attrgetter
 
 from graphc.ir.dim import Symbol, symbols_of
@@ -74,13 +73,14 @@ class Graph(Record):
 
 def bodies(op: Op) -> dict[str, Graph]:
     """The graphs that an op of control flow runs, by attribute."""
-    return {name: getattr(op, name) for name in body_names(type(op))}
+    cls = type(op)
+    if cls not in BODIES:
+        BODIES[cls] = tuple(f.name for f in fields(cls) if f.type == Graph.__name__)
+    return {name: getattr(op, name) for name in BODIES[cls]}
 
 
-@cache
-def body_names(cls: type[Op]) -> tuple[str, ...]:
-    """The attributes of an op's class that are graphs."""
-    return tuple(f.name for f in fields(cls) if f.type == Graph.__name__)
+#: The attributes of ops' classes that are graphs, as they are met.
+BODIES: dict[type[Op], tuple[str, ...]] = {}
 
 
 def with_bodies(op: Op, change: Callable[[Graph], Graph]) -> Op:

@@ -10,7 +10,7 @@ from pathlib import Path
 from graphc import config
 from graphc.dump import heading, write
 from graphc.errors import InternalError
-from graphc.ir.graph import Graph, every_graph, with_bodies
+from graphc.ir.graph import Graph, every_node, with_bodies
 from graphc.ir.node import Node
 from graphc.ir.text import print_graph, segments
 from graphc.ir.verify import verify
@@ -131,7 +131,7 @@ def write_dump(graph: Graph, stage: str, position: int, seconds: float, director
     if directory is None:
         return None
     path = directory / graph.name / f"{position:02d}-{stage}.txt"
-    head = heading(stage, seconds, "nodes", (node.op.mnemonic() for g in every_graph(graph) for node in g.nodes()))
+    head = heading(stage, seconds, "nodes", (node.op.mnemonic() for node in every_node(graph)))
     write(path, head + print_graph(graph))
     for digest, data in segments(graph).items():
         (path.parent / f"{digest}.bin").write_bytes(data)
