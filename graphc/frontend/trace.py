@@ -14,7 +14,7 @@ from graphc.frontend.structure import flatten, leaf_names, leaf_paths
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Dim
-from graphc.ir.graph import Graph, every_graph, with_bodies
+from graphc.ir.graph import Graph, every_node, with_bodies
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import TensorType, i64
 from graphc.ops.order import Custom, without_rules
@@ -143,7 +143,7 @@ def finished(entry: TracedEntry) -> TracedEntry:
                 site=entry.site,
                 help="return it from the function (has_aux=True for gr.grad)",
             )
-    if not any(isinstance(node.op, Custom) for graph in every_graph(entry.graph) for node in graph.nodes()):
+    if not any(isinstance(node.op, Custom) for node in every_node(entry.graph)):
         return entry
     return replace(entry, graph=plain(entry.graph))
 
