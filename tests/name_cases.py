@@ -174,7 +174,7 @@ def cumulative() -> Iterator[Case]:
         for name, reference in (running | largest).items():
             yield from cases(name, backwards(reference), shapes, o, low=-1.4, high=1.4)
     for shapes, o in crossing([MATRIX, ROW], axis=(0, -1), n=(0, 1, 2)):
-        yield from cases("diff", np.diff, shapes, o, symbolic=False)
+        yield from cases("diff", np.diff, shapes, o)
     for shapes, o in crossing([MATRIX], axis=(0, 1), include_initial=(True,)):
         yield from cases("cumulative_sum", np.cumulative_sum, shapes, o, dtypes=FLOATS)
         yield from cases("cumulative_prod", np.cumulative_prod, shapes, o, dtypes=FLOATS)
@@ -182,7 +182,7 @@ def cumulative() -> Iterator[Case]:
                      function=lambda x, y: gr.diff(x, prepend=y, append=y))  # fmt: skip
     for shapes, o in crossing([MATRIX, ROW, EMPTY], axis=(0, -1)):
         yield from cases("logcumsumexp", np.logaddexp.accumulate, shapes, o, dtypes=FLOATS, high=40.0, low=-40.0)
-    yield from cases("trapezoid", np.trapezoid, [MATRIX, ROW], {"dx": 0.5}, dtypes=FLOATS, symbolic=False)
+    yield from cases("trapezoid", np.trapezoid, [MATRIX, ROW], {"dx": 0.5, "axis": 0}, dtypes=FLOATS)
     yield from cases("trapezoid", np.trapezoid, [(MATRIX, (4,))], dtypes=FLOATS, symbolic=False)
 
 
@@ -222,6 +222,7 @@ def linalg() -> Iterator[Case]:
         yield from cases("diagonal", lambda x, offset: np.diagonal(x, offset, -2, -1), shapes, o, dtypes=ANY, **plain)
         yield from cases("trace", lambda x, offset: counted(np.sum)(np.diagonal(x, offset, -2, -1), axis=-1), shapes, o,
                          **plain)  # fmt: skip
+    yield from cases("diagonal", lambda x: np.diagonal(x, 0, -2, -1), [(0, 0), (2, 0, 3), (3, 3)], smooth=False)
     for shapes, o in crossing([(3,), (4, 3)], k=(-2, 0, 1)):
         yield from cases("diag", np.diag, shapes, o, dtypes=ANY, **plain)
     for shapes, o in crossing([MATRIX, ROW], ord=(0, 1, 2, 3, 0.5, -1, np.inf, -np.inf), axis=(-1,)):

@@ -27,6 +27,7 @@ from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float, countable, normal_axes
 from graphc.frontend.reductions import sum as sum_
 from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.ir.dim import Size, maximum
 from graphc.ir.types import DType, bool_, i64
 from graphc.ops.size import SizeOf
 from graphc.sites import user_site
@@ -180,7 +181,15 @@ def cut(x: Tensor, part: slice, axis: int) -> Tensor:
 
 def neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """All but the first, and all but the last, along an axis."""
-    return cut(x, slice(1, None), axis), cut(x, slice(0, -1), axis)
+    size = x.type.shape[axis]
+    count = maximum(size - 1, 0)  # of both, also where a symbolic size is 0
+
+    def box(start: Size, stop: Size) -> Tensor:
+        starts, stops = ([*(0,) * axis, start], [*x.type.shape[:axis], stop])
+        rest = x.type.shape[axis + 1 :]
+        return apply(ops.Slice((*starts, *(0,) * len(rest)), (*stops, *rest), (1,) * x.ndim), x)
+
+    return box(size - count, size), box(0, count)
 
 
 def after(x: Tensor, start: int, axis: int) -> Tensor:

@@ -193,7 +193,7 @@ def diagonal(x: TensorLike, *, offset: int = 0, axis1: int = -2, axis2: int = -1
     down, right = max(-offset, 0), max(offset, 0)
     length = diagonal_length(tensor, rows, columns, down, right)
     if isinstance(length, int) and length == 0:
-        return apply(ops.Reshape((*leading, 0)), getitem(moved, (..., slice(0, 0))) if leading else moved[:0, 0])
+        return stretch(as_tensor(0, tensor.dtype), (*leading, 0))
     flat = apply(ops.Reshape((*leading, rows * columns)), moved)
     start = right + down * columns
     stop = start + (length - 1) * (columns + 1) + 1
@@ -202,11 +202,11 @@ def diagonal(x: TensorLike, *, offset: int = 0, axis1: int = -2, axis2: int = -1
 
 
 def diagonal_length(x: Tensor, rows: Size, columns: Size, down: int, right: int) -> Size:
-    """How many elements a diagonal has; a symbolic one is checked to have some when the entry runs."""
+    """How many elements a diagonal has; unless a square's own, a symbolic one is checked to have some."""
     length = minimum(rows - down, columns - right)
     if known_le(length, 0):
         return 0
-    if isinstance(length, Dim):
+    if isinstance(length, Dim) and (down or right or rows != columns):
         current().check(length, 1, f"the diagonal of {x.type} is empty")
     return length
 
