@@ -23,6 +23,7 @@ from graphc.ops.order import After
 from graphc.ops.random import Threefry
 from graphc.passes.fuse import Group, fuse
 from graphc.passes.roles import Role, role
+from graphc.passes.sequence import sequence
 
 #: At most so many bytes (int), or so much of what would be used otherwise (float, 0 to 1); None: whatever it takes.
 Budget: TypeAlias = float | None
@@ -50,7 +51,7 @@ class Waiting:
     graph: Graph
 
     def __post_init__(self) -> None:
-        self.groups = fuse(self.graph)
+        self.groups = in_order(fuse(self.graph))
         roots = set(self.graph.roots)
         last = {source: i for i, group in enumerate(self.groups) for source in group.sources}
         change = [0] * (len(self.groups) + 1)
@@ -70,6 +71,13 @@ class Waiting:
     def late(self) -> set[Node]:
         """What is computed only then or later."""
         return nodes_of(self.groups[self.when :]) - self.early()
+
+
+def in_order(groups: Sequence[Group]) -> list[Group]:
+    """Groups as the schedule will run them."""
+    maker = {node: i for i, group in enumerate(groups) for node in group.outputs}
+    after = {i: {maker[s] for s in group.sources if s in maker} for i, group in enumerate(groups)}
+    return [groups[i] for i in sequence(after)]
 
 
 def nodes_of(groups: Iterable[Group]) -> set[Node]:

@@ -6,7 +6,6 @@ Variables, or what a loop's body carries from round to round.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +18,7 @@ from graphc.ops.indexing import Scatter
 from graphc.ops.movement import Concat
 from graphc.passes.fuse import Group, fuse, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
+from graphc.passes.sequence import sequence
 from graphc.runtime.targets import Target
 from graphc.schedule.control import OPERANDS, STEPS, Flow, Interface
 from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Store
@@ -245,23 +245,9 @@ class Scheduler:
         return {t.serial: t for t in (*self.tasks.values(), *self.copies)}
 
     def ordered(self) -> list[Task]:
-        """Tasks in an order that respects what must be before what; among free ones, the first in the program."""
+        """Tasks in an order that respects what must be before what."""
         tasks = self.by_serial()
-        waiting = {s: len(t.after) for s, t in tasks.items()}
-        followers: dict[int, list[int]] = {s: [] for s in tasks}
-        for serial, task in tasks.items():
-            for before in sorted(task.after):
-                followers[before].append(serial)
-        ready = [s for s, before in waiting.items() if not before]
-        heapq.heapify(ready)
-        order: list[Task] = []
-        while ready:
-            serial = heapq.heappop(ready)
-            order.append(tasks[serial])
-            for other in followers[serial]:
-                waiting[other] -= 1
-                if not waiting[other]:
-                    heapq.heappush(ready, other)
+        order = [tasks[serial] for serial in sequence({s: t.after for s, t in tasks.items()})]
         if len(order) < len(tasks):
             raise InternalError(f"{self.graph.name}: kernels depend on one another in a circle")
         return order
