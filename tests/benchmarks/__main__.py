@@ -11,6 +11,7 @@ from tests.benchmarks.machine import describe
 BENCHMARKS = {
     "steps": ["steps"],
     "recurrent": ["recurrent"],
+    "transformer": ["transformer"],
     "startup": ["startup"],
     "compile": ["compile"],
     "matmul": ["matmul"],
