@@ -28,6 +28,7 @@ from graphc.schedule.verify_entry import verify_schedule
 from tests.compiled import CompiledGraph
 from tests.control_programs import CASES, Results, arguments, dot, graph_of, scan
 from tests.guards import GuardedMemory
+from tests.random_control import derivative, random_graph
 
 CPUS = {"native": native(), "x86-64-v3": target("x86-64-v3")}
 
@@ -81,6 +82,33 @@ def test_compiled_derivatives_are_what_the_interpreter_says(name: str, order: in
         got = compiled(inputs, state, GuardedMemory())
         for a, b in zip(got.outputs, expected.outputs, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * max(1.0, float(np.abs(b).max(initial=0))))
+
+
+def assert_random_graph_is_compiled(seed: int) -> None:
+    """A random graph and its gradient, compiled as they are and after the passes, are what the interpreter says."""
+    graph = random_graph(seed)
+    slope = derivative(graph)
+    for meaning, compiled in ((graph, graph), (graph, optimise(graph)), (slope, optimise(slope))):
+        code = CompiledGraph(compiled, {"w": f64[8, 8]})
+        for n, t in ((2, 0), (3, 4)):
+            inputs, state = arguments(f64, n, t)
+            expected = evaluate(meaning, inputs, state)
+            got = code(inputs, state, GuardedMemory())
+            for a, b in zip(got.outputs, expected.outputs, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8 * max(1.0, float(np.abs(b).max(initial=0))))
+            for key, value in expected.updates.items():
+                np.testing.assert_allclose(got.updates[key], value, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_control_flow(seed: int) -> None:
+    assert_random_graph_is_compiled(seed)
+
+
+@pytest.mark.slow
+def test_much_random_control_flow() -> None:
+    for seed in range(6, 400):
+        assert_random_graph_is_compiled(seed)
 
 
 def scheduled(name: str) -> EntrySchedule:
