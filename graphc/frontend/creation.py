@@ -173,6 +173,7 @@ def eye(
     expect_host(device)
     shape = normal_shape((n_rows, n_rows if n_cols is None else n_cols))
     rows, columns = (apply(ops.Iota(i64, shape, axis)) for axis in (0, 1))
+    k = max(min(k, 2**62), -(2**62))  # as far away as any
     return cast(equal(rows + k if k else rows, columns), f32 if dtype is None else expect_dtype(dtype))
 
 
