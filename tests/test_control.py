@@ -105,6 +105,13 @@ def test_length_alone_says_how_many_rounds(run: Any) -> None:
 
 
 @pytest.mark.parametrize("run", BOTH)
+def test_rounds_may_ignore_what_they_get(run: Any) -> None:
+    x = draw(3, 4)
+    close(run(lambda x: gr.scan(lambda c, v: (c, 1.0), x[0], x))(x), (x[0], np.ones(3, np.float32)))
+    close(run(lambda x: gr.scan(lambda c, v: (gr.zeros(4), (c, v, x[0])), x[0], x))(x)[1][2], np.stack([x[0]] * 3))
+
+
+@pytest.mark.parametrize("run", BOTH)
 def test_map_is_a_loop_without_state(run: Any) -> None:
     x, w = draw(4, 3), draw(3, 3)
     close(run(lambda x: gr.map(lambda row: (row @ w, gr.sum(row)), x))(x), (x @ w, x.sum(1)))
@@ -373,6 +380,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[Any], Any]]] = {
     "length": (ShapeError, "xs has 3 slices, expected 4", lambda x: gr.scan(lambda c, v: (c, None), 0.0, x, length=4)),
     "no length": (ArgumentError, "how many rounds", lambda x: gr.scan(lambda c, v: (c, None), x)),
     "negative length": (ArgumentError, "length is -1", lambda x: gr.scan(lambda c, v: (c, None), x, length=-1)),
+    "a length of floats": (ArgumentError, "length is 2.5", lambda x: gr.scan(lambda c, v: (c, None), x, length=2.5)),
     "no axis": (ShapeError, "no axis", lambda x: gr.scan(lambda c, v: (c, None), x, x[0])),
     "chunks": (
         ArgumentError,

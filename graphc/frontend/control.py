@@ -16,7 +16,7 @@ from graphc.frontend.jit import identifier
 from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.recording import current, describe
 from graphc.frontend.signature import expect_function, name_of
-from graphc.frontend.size import UserSize, to_size
+from graphc.frontend.size import UserSize, is_size, to_size
 from graphc.frontend.structure import flatten, leaf_paths
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir import build
@@ -98,6 +98,8 @@ def scanned(
     step: Step, length: UserSize | None, reverse: bool, checkpoint_every: int | None, init: Any, xs: Any
 ) -> tuple[Any, Any]:
     """What `scan` gives, in the trace in progress."""
+    if length is not None and not is_size(length):
+        raise ArgumentError(f"gr.scan: length is {length!r}", site=user_site(), help="give a whole number or a size")
     rounds = length_of(xs, None if length is None else to_size(length))
     if checkpoint_every is None:
         return rounds_of(step, init, xs, rounds, reverse)

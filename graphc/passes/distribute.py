@@ -41,7 +41,7 @@ def distributed(node: Node, operands: Sequence[Node], read: frozenset[int]) -> l
         plan = Plan(node.op)
         if plan.early or plan.late or plan.sums:
             return Distribution(plan, node, operands).results()
-    return build.items(build.apply(node.op, *operands))
+    return build.items(node.scope.node(node.op, *operands))
 
 
 class Plan:

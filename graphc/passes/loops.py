@@ -63,7 +63,7 @@ def merged(
 ) -> list[Node]:
     """The results of a scan, out of one that gives all that is wanted of the same rounds."""
     if not isinstance(node.op, Scan):
-        return build.items(build.apply(node.op, *operands))
+        return build.items(node.scope.node(node.op, *operands))
     body = node.op.body
     outputs = list(wanted[rounds_key(node.op, node.inputs)])
     op = replace(node.op, body=body.with_roots(outputs, body.updates))
