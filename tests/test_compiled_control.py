@@ -175,7 +175,7 @@ def with_loop(**changes: object) -> Corrupt:
 @pytest.mark.parametrize(
     ("name", "corrupt", "message"),
     [
-        ("backwards", lambda e: replace(e, steps=e.steps[1:]), r"step scan: reads out\.0 before it is written"),
+        ("backwards", lambda e: replace(e, steps=e.steps[1:]), r"step body: reads out\.0 before it is written"),
         ("backwards", with_loop(carries=lambda c: ()), r"reads out\.0|out\.0 is written by another kernel"),
         ("backwards", with_loop(slices=lambda s: s[1:]), r"no slice buffer that has a place"),
         ("backwards", with_loop(slices=lambda s: s[:-1]), r"no slice buffer that has a place"),

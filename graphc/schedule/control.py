@@ -89,7 +89,7 @@ def scan_step(flow: Flow, op: Scan) -> Step:
     inputs = (*consts, *(s.part for s in taken), *([index] if index else []))
     interface = Interface(inputs, tuple(s.part for s in given), state_of(carries))
     steps = flow.schedule(op.body, interface, flow.name)
-    return ScanStep("scan", op.length, op.reverse, carries, (*taken, *given), index, steps, flow.reads_old)
+    return ScanStep(op.body.name, op.length, op.reverse, carries, (*taken, *given), index, steps, flow.reads_old)
 
 
 def while_step(flow: Flow, op: WhileLoop) -> Step:
@@ -98,7 +98,7 @@ def while_step(flow: Flow, op: WhileLoop) -> Step:
     consts, state = flow.operands[: op.consts], state_of(flow.results)
     condition = flow.schedule(op.condition, Interface(consts, (test,), state), f"{flow.name}if.")
     body = flow.schedule(op.body, Interface(consts, (), state), f"{flow.name}do.")
-    return WhileStep("while", test, flow.results, condition, body, flow.reads_old)
+    return WhileStep(op.body.name, test, flow.results, condition, body, flow.reads_old)
 
 
 def cond_step(flow: Flow, op: Cond) -> Step:
@@ -107,7 +107,7 @@ def cond_step(flow: Flow, op: Cond) -> Step:
     interface = Interface(tuple(given), flow.results, {})
     then = flow.schedule(op.then, interface, f"{flow.name}then.")
     otherwise = flow.schedule(op.otherwise, interface, f"{flow.name}else.")
-    return CondStep("cond", test, then, otherwise, flow.reads_old)
+    return CondStep(op.then.name, test, then, otherwise, flow.reads_old)
 
 
 def state_of(carries: Sequence[Buffer]) -> dict[str, Buffer]:

@@ -16,6 +16,13 @@
 `by lanes` goes a vector at a time, `at once` takes the whole axis in vectors. A matmul's body runs on each vector of
 its result. An access names the shape its buffer is seen in where that is not the buffer's: `t3.0:[8*N][i0]`.
 
+Control flow stands around the steps of its bodies. A loop names what it carries, and what a round sees a slice of:
+
+    scan 2 cell T times, backwards:
+      carry t9.0
+      each scan9.x0 of in.x
+      kernel 3 …
+
 The text is exact: schedules and kernels that differ print differently, ill-formed ones too. What follows `;` is a
 comment: it is no part of what is compared.
 """
