@@ -13,7 +13,7 @@ from graphc.errors import ArgumentError, DTypeError, GradientError, ShapeError, 
 from graphc.frontend.names import Names
 from graphc.frontend.structure import flatten
 from graphc.frontend.trace import TracedEntry, trace_function
-from graphc.ir.graph import every_graph
+from graphc.ir.graph import every_node
 from graphc.ir.interp import evaluate, shadow
 from graphc.ir.text import parse_graph, print_graph
 from graphc.ir.types import TensorType
@@ -248,8 +248,8 @@ def traced(function: Callable[..., Any], args: tuple[Any, ...]) -> TracedEntry:
 
 def scans(function: Callable[..., Any], args: tuple[Any, ...]) -> list[Scan]:
     """The scans that are left of a function, outer ones first."""
-    graphs = every_graph(optimise(traced(function, args).graph))
-    return [node.op for graph in graphs for node in graph.nodes() if isinstance(node.op, Scan)]
+    nodes = every_node(optimise(traced(function, args).graph))
+    return [node.op for node in nodes if isinstance(node.op, Scan)]
 
 
 def test_the_forward_scan_runs_once_and_weights_are_multiplied_outside_of_loops() -> None:
@@ -444,7 +444,7 @@ def test_equal_programs_print_alike() -> None:
 
 def test_a_long_scan_is_as_short_as_a_short_one() -> None:
     graphs = [optimise(traced(gradient_of(rnn, 5), (draw(n, 3, 4), *RNN[1:])).graph) for n in (10, 10_000)]
-    first, second = ([node.op.mnemonic() for g in every_graph(graph) for node in g.nodes()] for graph in graphs)
+    first, second = ([node.op.mnemonic() for node in every_node(graph)] for graph in graphs)
     assert first == second
 
 
