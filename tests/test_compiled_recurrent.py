@@ -127,6 +127,12 @@ def test_memory_of_a_checkpointed_scan_grows_with_the_root_of_the_length() -> No
     assert memory(1600, 40) < memory(1600, None) / 10
 
 
+def test_code_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    files = [checkpointed(length, None).build(tmp_path / f"f{length}.so", prefix="f") for length in (10, 10_000)]
+    small, large = (file.stat().st_size for file in files)
+    assert abs(small - large) < 0.05 * small
+
+
 def test_a_checkpointed_scan_trains_as_the_plain_one() -> None:
     x = np.random.default_rng(1).normal(size=(45, 8, 16)).astype(np.float32)
     programs = [checkpointed(45, every) for every in (None, 1, 7, 45, 100)]
