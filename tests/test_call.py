@@ -291,8 +291,12 @@ def test_an_epoch_can_be_interrupted_between_batches(toy: Compiled, monkeypatch:
 
     monkeypatch.setattr(call, "EPOCH_CHUNK", 1)
     monkeypatch.setattr(call.Means, "add", add)
-    with pytest.raises(KeyboardInterrupt):
-        toy.train_step.epoch(X, Y, batch_size=1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            toy.train_step.epoch(X, Y, batch_size=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert toy.state["w"][0] == 1 - 3 * 0.125
     toy.init()
     assert toy.train_step(X, Y)["loss"] == 4.5, "the state is not left locked"
