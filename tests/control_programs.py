@@ -109,6 +109,20 @@ def carries_as_they_were(h: Node, g: Node, w: Node, xs: Node) -> Sequence[Node]:
 
 
 @case
+def a_carry_that_is_added_to_and_starts_a_loop(h: Node, g: Node, w: Node, xs: Node) -> Sequence[Node]:
+    def inner(c: list[Node], s: list[Node], x: list[Node]) -> Results:
+        return [s[0] * 0.5 + x[0]], []
+
+    def step(c: list[Node], s: list[Node], x: list[Node]) -> Results:
+        places = build.cast(build.iota(s[0].scope, i64, (8,), 0) * 0 + 1, i64)
+        new = build.scatter_add(s[0], places, build.transpose(x[0], (1, 0)), 0)
+        return [new], scan([], [new], [c[0]], inner, 3)
+
+    stack = build.broadcast(build.transpose(h, (1, 0)), (3, 8, N), (1, 2))
+    return scan([stack], [build.transpose(g, (1, 0))], [xs], step)
+
+
+@case
 def rows_and_scalars(h: Node, g: Node, w: Node, xs: Node) -> Sequence[Node]:
     total = build.sum_(xs, (1, 2))
 

@@ -170,6 +170,17 @@ def rows_gathered_and_scattered(v: Node, w: Node, m: Node, q: Node, c: Node, i: 
     return [build.gather(m, i, 0)], {"m": build.scatter_add(m, i, x * build.gather(m, i, 0), 0)}
 
 
+@case(TensorType(i32, (7,)), floats(7))
+def two_take_what_is_added_to_one(v: Node, w: Node, m: Node, q: Node, c: Node, i: Node, x: Node) -> Results:
+    new = build.scatter_add(v, i, x, 0)
+    return [v * 2.0, w * 2.0], {"v": new, "w": new}
+
+
+@case(floats(20))
+def one_is_mirrored_after_a_cheap_step(v: Node, w: Node, m: Node, q: Node, c: Node, x: Node) -> Results:
+    return [], {"v": build.flip(v * 2.0 - 1.0, (0,)) * 0.25 + x}
+
+
 @case(floats(N, 5), floats(N, 20))
 def a_gradient_in_the_epilogue(v: Node, w: Node, m: Node, q: Node, c: Node, x: Node, d: Node) -> Results:
     return [dot(x, m)], {"m": m - dot(x, d, 0, 0) * 0.1}

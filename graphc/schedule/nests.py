@@ -307,7 +307,8 @@ def lower_assembly(group: Group, buffers: Buffers, target: Target) -> tuple[Stmt
     anchor = group.anchor
     assert anchor is not None
     lowering = Lowering(group, buffers)
-    for buffer in sorted(buffers[anchor], key=lambda b: b.place == "state"):  # what is read may be overwritten last
+    read = {buffers[source][0] for source in group.sources}
+    for buffer in sorted(buffers[anchor], key=lambda b: b in read):  # what is read may be overwritten last
         ASSEMBLIES[type(anchor.op)](lowering, anchor, buffer)
     if group.outputs != (anchor,):
         raise InternalError(f"{anchor.op.mnemonic()}: nothing can follow in its kernel")

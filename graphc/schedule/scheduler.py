@@ -316,25 +316,29 @@ def reads_in_place(group: Group, name: str) -> bool:
     if any(is_row_reduction(n) for n in group.nodes):
         return False
     one_pass = group.anchor is None or role(group.anchor) is not Role.ASSEMBLE
+    inside = frozenset(group.nodes)
     for node in group.nodes:
         for position, operand in enumerate(node.inputs):
             in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space and one_pass
             grows = isinstance(node.op, Scatter) and position == 0 and is_read_of(through_aliases(operand), name)
-            reads = any(is_read_of(n, name) for n in seen_through(operand))
+            reads = any(is_read_of(n, name) for n in seen_through(operand, inside))
             if reads and not grows and not (in_place and role(operand) is not Role.VIEW):
                 return False
     return True
 
 
-def seen_through(node: Node) -> list[Node]:
-    """The node, or what lies behind it if it is a view or an alias."""
-    found: list[Node] = []
+def seen_through(node: Node, inside: frozenset[Node]) -> dict[Node, None]:
+    """The node, or what lies behind it if it is a view or an alias; behind those, through nodes of the group, too.
+
+    What a group computes where a view of it says is read there as well, not at the element that the group writes.
+    """
+    found: dict[Node, None] = {}
     stack = [node]
     while stack:
         top = stack.pop()
-        found.append(top)
-        if role(top) in (Role.VIEW, Role.ALIAS):
+        if top not in found and (role(top) in (Role.VIEW, Role.ALIAS) or (top in inside and top is not node)):
             stack.extend(top.inputs)
+        found[top] = None
     return found
 
 

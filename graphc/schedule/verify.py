@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from graphc.ops.base import NUMERIC, ArgReduction, Elementwise, Reduction
 from graphc.schedule.kernel import (
     Access,
     Axis,
+    Buffer,
     Compute,
     Contract,
     Convolve,
@@ -45,9 +47,9 @@ def verify_kernel(kernel: Kernel) -> None:
 
     Values are defined once, before their uses, in a loop around them; indices run over open axes and stay in their
     shapes; dtypes are what ops infer; lanes are open once at a time, and matmuls where none are; inputs and data are
-    not written; a buffer that is both read and written is read only where it is written next.
+    not written; a buffer that is both read and written is read only where it is written next, or in an earlier nest.
     """
-    KernelVerifier(kernel).body(kernel.body)
+    KernelVerifier(kernel).run()
 
 
 class KernelVerifier:
@@ -55,7 +57,7 @@ class KernelVerifier:
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
-        self.stored = frozenset(kernel.writes())
+        self.stored: set[Buffer] = set()  # what the kernel has written at the end of the nest at hand
         self.axes: list[Axis] = []
         self.lanes: str | None = None  # the kind of the loop that has the lanes, where one is open
         self.lane_axis: Axis | None = None
@@ -70,12 +72,19 @@ class KernelVerifier:
         site = self.kernel.sites[0] if self.kernel.sites else None
         return InternalError(f"kernel {word(self.kernel.label)}: {line.rstrip(':')}: {what}", site=site)
 
+    def run(self) -> None:
+        """The whole kernel, nest by nest."""
+        results = frozenset(self.kernel.writes())
+        for statement in self.kernel.body:
+            self.stored |= results.intersection(replace(self.kernel, body=(statement,)).writes())
+            CHECKS[type(statement)](self, statement)
+        self.check_rereads(self.kernel.body)
+
     def body(self, statements: Sequence[Stmt]) -> None:
         """Statements in order."""
         for statement in statements:
             CHECKS[type(statement)](self, statement)
-        if self.stored:
-            self.check_rereads(statements)
+        self.check_rereads(statements)
 
     @contextmanager
     def scope(self, statement: Stmt, axes: Sequence[Axis], lanes: str | None) -> Iterator[None]:
