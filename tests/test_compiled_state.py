@@ -181,6 +181,12 @@ def one_is_mirrored_after_a_cheap_step(v: Node, w: Node, m: Node, q: Node, c: No
     return [], {"v": build.flip(v * 2.0 - 1.0, (0,)) * 0.25 + x}
 
 
+@case()
+def one_is_seen_through_windows(v: Node, w: Node, m: Node, q: Node, c: Node) -> Results:
+    largest = ops.WindowMax((2, 3), (1, 1), (1, 1), (0, 1), (1, 1))
+    return [], {"m": build.apply(largest, m * 2.0) * 0.25}
+
+
 @case(floats(N, 5), floats(N, 20))
 def a_gradient_in_the_epilogue(v: Node, w: Node, m: Node, q: Node, c: Node, x: Node, d: Node) -> Results:
     return [dot(x, m)], {"m": m - dot(x, d, 0, 0) * 0.1}

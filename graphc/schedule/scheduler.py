@@ -319,24 +319,21 @@ def reads_in_place(group: Group, name: str) -> bool:
     inside = frozenset(group.nodes)
     for node in group.nodes:
         for position, operand in enumerate(node.inputs):
-            in_place = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space and one_pass
+            same = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space and one_pass
+            in_place = same and role(operand) is not Role.VIEW
             grows = isinstance(node.op, Scatter) and position == 0 and is_read_of(through_aliases(operand), name)
-            reads = any(is_read_of(n, name) for n in seen_through(operand, inside))
-            if reads and not grows and not (in_place and role(operand) is not Role.VIEW):
+            if not (in_place or grows) and any(is_read_of(n, name) for n in behind(operand, inside)):
                 return False
     return True
 
 
-def seen_through(node: Node, inside: frozenset[Node]) -> dict[Node, None]:
-    """The node, or what lies behind it if it is a view or an alias; behind those, through nodes of the group, too.
-
-    What a group computes where a view of it says is read there as well, not at the element that the group writes.
-    """
+def behind(node: Node, inside: frozenset[Node]) -> dict[Node, None]:
+    """The node and what lies behind it: behind views and aliases, and behind what the group itself computes."""
     found: dict[Node, None] = {}
     stack = [node]
     while stack:
         top = stack.pop()
-        if top not in found and (role(top) in (Role.VIEW, Role.ALIAS) or (top in inside and top is not node)):
+        if top not in found and (top in inside or role(top) in (Role.VIEW, Role.ALIAS)):
             stack.extend(top.inputs)
         found[top] = None
     return found
