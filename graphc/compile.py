@@ -146,7 +146,8 @@ def program_key(program: TracedProgram, options: Options) -> str:
     """The cache key: traced graphs with their constants, signatures, options and versions."""
     parts: list[str | bytes] = [version.VERSION, version.fingerprint(), str(sig.ABI), options.key(), program.name]
     for entry in program.entries:
-        interface = (entry.name, entry.inputs, entry.outputs, entry.tree, [(c.size, c.minimum) for c in entry.checks])
+        checks = [(c.size, c.minimum, c.message) for c in entry.checks]
+        interface = (entry.name, entry.inputs, entry.outputs, entry.tree, entry.batch, checks)
         parts += [repr(interface), print_graph(entry.graph, sites=False), *segments(entry.graph)]
     initial = program.initial()
     parts += [repr([(v.name, v.trainable, v.like) for v in program.variables]), print_graph(initial, sites=False)]

@@ -36,16 +36,14 @@ def arithmetic(op: ops.Elementwise, *values: TensorLike) -> Tensor:
 
 def lattice(op: ops.Elementwise, logic: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on numbers, or the logical one where all are booleans."""
-    current(op)
-    current(op)
+    recording = current(op)
     tensors = broadcast(op, *promoted(*values))
-    return apply(logic if tensors[0].dtype == bool_ else op, *tensors)
+    return Tensor(recording.node(logic if tensors[0].dtype == bool_ else op, *[t.node for t in tensors]))
 
 
 def signed(name: str, help: str, op: ops.Elementwise, *values: TensorLike) -> Tensor:
     """An op on numbers that booleans do not have: `DTypeError`."""
-    current(op)
-    current(op)
+    recording = current(op)
     tensors = broadcast(name, *promoted(*values))
     if tensors[0].dtype == bool_:
         raise DTypeError(
@@ -54,7 +52,7 @@ def signed(name: str, help: str, op: ops.Elementwise, *values: TensorLike) -> Te
             site=user_site(),
             help=f"{help}; cast to count: x.astype(gr.i32)",
         )
-    return apply(op, *tensors)
+    return Tensor(recording.node(op, *[t.node for t in tensors]))
 
 
 def floating(op: ops.Elementwise, *values: TensorLike) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from operator import attrgetter
 
 from graphc.ir.dim import Symbol, symbols_of
@@ -32,7 +33,11 @@ class Graph(Record):
 
     def nodes(self) -> list[Node]:
         """Every node the roots need, operands before users, in order of creation; inputs always among them."""
-        return reachable((*self.inputs, *self.roots))
+        return list(self._nodes)
+
+    @cached_property
+    def _nodes(self) -> tuple[Node, ...]:
+        return tuple(reachable((*self.inputs, *self.roots)))
 
     def symbols(self) -> tuple[Symbol, ...]:
         """The symbolic dimensions of inputs, in order of first appearance."""
@@ -93,8 +98,9 @@ def every_node(graph: Graph) -> Iterator[Node]:
     """The nodes of a graph, and those of all bodies in it, however deep."""
     for node in graph.nodes():
         yield node
-        for body in bodies(node.op).values():
-            yield from every_node(body)
+        if isinstance(node.type, TupleType):  # only control flow has bodies
+            for body in bodies(node.op).values():
+                yield from every_node(body)
 
 
 def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:

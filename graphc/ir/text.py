@@ -60,7 +60,7 @@ def graph_lines(graph: Graph, sites: bool) -> list[str]:
     parameters = ", ".join(f"{names[node][1:]}: {node.type}" for node in graph.inputs)
     lines = [f"graph {quoted(graph.name)}({parameters})"]
     for node in nodes:
-        for body in bodies(node.op).values():
+        for body in bodies(node.op).values() if isinstance(node.type, TupleType) else ():
             lines += [INDENT + line for line in graph_lines(body, sites)]
         site = graph.scope.site_of(node) if sites else None
         lines.append(node_line(node, names) + (f"   ; {site}" if site is not None else ""))

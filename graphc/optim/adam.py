@@ -38,7 +38,7 @@ class Moments(Optimizer):
     def corrections(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """1 − β₁ᵗ and 1 − β₂ᵗ at this step, as scalars."""
         count = self.count(parameter.dtype)
-        return correction(self.beta1, count), correction(self.beta2, count)
+        return self.once(count.dtype, lambda: (correction(self.beta1, count), correction(self.beta2, count)))
 
 
 class Adam(Moments):
@@ -71,7 +71,8 @@ class Adam(Moments):
         if self.style == "keras":
             change = rate * api.sqrt(second) / first * m / (api.sqrt(largest) + self.epsilon)
         else:
-            change = rate / first * m / (api.sqrt(largest) * api.rsqrt(second) + self.epsilon)
+            scale, spread = self.once((first, rate), lambda: (rate / first, api.rsqrt(second)))
+            change = scale * m / (api.sqrt(largest) * spread + self.epsilon)
         return parameter - change, m, v, *((largest,) if self.amsgrad else ())
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from graphc.optim.style import Style, expect_between, expect_style
 from graphc.sites import user_site
 
 Rate: TypeAlias = float | Tensor | Schedule
+T = TypeVar("T")
 Pairs: TypeAlias = Iterable[tuple[Tensor, Variable]]
 
 
@@ -81,6 +82,7 @@ class Optimizer:
         self._slots: dict[Variable, tuple[Variable, ...]] = {}
         self._sums: dict[Variable, Variable] = {}
         self._number: Tensor | None = None  # of the step that is being traced
+        self._shared: dict[object, Any] = {}
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
         """The parameter's new value and the slots', from the old ones. All have the parameter's type but the rate."""
@@ -138,6 +140,7 @@ class Optimizer:
         recording.path = path
         try:
             self._number = None
+            self._shared.clear()
             rate = self._rate_of(learning_rate)
             due, directions = self._accumulated(updates)
             self._count_step(due)
@@ -158,6 +161,13 @@ class Optimizer:
     def scalar(self, name: str, dtype: DType) -> Tensor:
         """One of the optimizer's own scalars, as `advance` left it."""
         return cast(self._advanced[name], dtype)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What the parameters of a step share, as bias corrections: made for the first that asks, then kept."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        found: T = self._shared[key]
+        return found
 
     # -- parts of a step --------------------------------------------------------------------------------------------
 
