@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias
 from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
-from graphc.frontend.indexing import expect_range, integer, matches
+from graphc.frontend.indexing import matches
+from graphc.frontend.indices import expect_range, integer
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float

@@ -6,7 +6,7 @@ written, into runs in each of which the same rows of the tile take part; tiles t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, product
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from graphc.codegen.emission import Emission
 from graphc.codegen.llvm import Value
-from graphc.codegen.matmul_tile import Arithmetic, Masks, Walk, emit_tile
+from graphc.codegen.matmul_tile import Arithmetic, Masks, Walk, emit_tile, for_each
 from graphc.schedule.convolution_tiles import LANEWISE_UNROLLED
 from graphc.schedule.kernel import Axis, Convolve, Guard, Index, Row
 from graphc.schedule.tiles import halvings, unroll
@@ -91,7 +91,7 @@ class Sums:
         if columns.literal is None:
             extent = plan.lanes * plan.width
             whole = b.mul(b.udiv(columns, b.i64(extent)), b.i64(extent))
-            self.each(b.i64(0), whole, extent, partial(self.all_rows, [None] * plan.width))
+            for_each(b, b.i64(0), whole, extent, partial(self.all_rows, [None] * plan.width))
             with b.loop(whole, columns, plan.lanes) as loop:
                 live = b.minimum(b.sub(columns, loop.index), b.i64(plan.lanes))
                 self.all_rows([b.lane_mask(live, plan.lanes)], loop.index)
@@ -102,17 +102,7 @@ class Sums:
             masks: list[Value | None] = [None] * run.extent
             if columns.literal < stop:
                 masks[-1] = b.lane_mask(b.i64(columns.literal - (stop - plan.lanes)), plan.lanes)
-            self.each(b.i64(first), b.i64(stop), extent, partial(self.all_rows, masks))
-
-    def each(self, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
-        """The body for every index of a range, without a loop where it is known to be one."""
-        first, last = start.literal, stop.literal
-        if first is not None and last is not None and last - first <= step:
-            if first < last:
-                body(start)
-            return
-        with self.b.loop(start, stop, step) as loop:
-            body(loop.index)
+            for_each(b, b.i64(first), b.i64(stop), extent, partial(self.all_rows, masks))
 
     def all_rows(self, masks: Masks, column: Value) -> None:
         """The tiles of some columns."""
@@ -137,7 +127,7 @@ class Sums:
         for _, alike in groupby(tiles, self.form):
             first, *others = alike
             height, stop = len(first), (len(others) + 1) * len(first)
-            self.each(b.i64(0), b.i64(stop), height, partial(tile, first))
+            for_each(b, b.i64(0), b.i64(stop), height, partial(tile, first))
 
     def unknown_rows(self, count: Value, column: Value, masks: Masks) -> None:
         """As many high tiles as fit, then each smaller height where it fits."""
@@ -147,7 +137,7 @@ class Sums:
             self.tile(Tile(tuple((r,) for r in range(height)), shift, column, masks))
 
         i = b.sub(count, b.urem(count, b.i64(height)))
-        self.each(b.i64(0), i, height, partial(tile, height))
+        for_each(b, b.i64(0), i, height, partial(tile, height))
         for rest in halvings(height):
             following = b.add(i, b.i64(rest))
             fits = b.icmp("sle", following, count)

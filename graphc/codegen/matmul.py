@@ -9,7 +9,7 @@ from typing import Protocol
 
 from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
 from graphc.codegen.matmul_pack import Columns, pack_columns, pack_rows
-from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, row_walk
+from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, for_each, row_walk
 from graphc.codegen.transpose import load_transposed
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
@@ -115,7 +115,7 @@ class _Matmul:
             columns = replace(panel, j=b.add(panel.j, shift), column=b.add(panel.column, shift))
             self._all_rows(partial(self._direct, columns))
 
-        self._each(b.i64(0), panel.tiles, 1, rows)
+        for_each(b, b.i64(0), panel.tiles, 1, rows)
 
     def _all_rows(self, body: Callable[[Value, int], None]) -> None:
         """The body for every row tile, where they do not depend on blocks."""
@@ -165,10 +165,10 @@ class _Matmul:
         b, width, lanes = self.b, self.plan.width, self.plan.lanes
         extent, one = width * lanes, b.i64(1)
         if self.plan.swapped and self.plan.pack:
-            self._each(b.i64(0), self.n, extent, lambda j: body(self._panel(j, [None] * width, one, clamp=True)))
+            for_each(b, b.i64(0), self.n, extent, lambda j: body(self._panel(j, [None] * width, one, clamp=True)))
             return
         whole = b.sub(self.n, b.urem(self.n, b.i64(extent)))
-        self._each(b.i64(0), whole, extent, lambda j: body(self._panel(j, [None] * width, one)))
+        for_each(b, b.i64(0), whole, extent, lambda j: body(self._panel(j, [None] * width, one)))
         with b.loop(whole, self.n, lanes) as loop:
             live = b.minimum(b.sub(self.n, loop.index), b.i64(lanes))
             body(self._panel(loop.index, [b.lane_mask(live, lanes)], one))
@@ -188,7 +188,7 @@ class _Matmul:
                 tiles = b.minimum(tiles, b.udiv(b.sub(b.i64(last), j), b.i64(extent)))
             body(self._panel(j, masks, tiles, first))
 
-        self._each(b.i64(first), b.i64(last), extent * group, each)
+        for_each(b, b.i64(first), b.i64(last), extent * group, each)
 
     def _panel(self, j: Value, masks: Masks, tiles: Value, first: int = 0, clamp: bool = False) -> _Panel:
         """Columns of B where they are."""
@@ -198,7 +198,7 @@ class _Matmul:
         """The body for every tile of a range of rows: as many of the first height as fit, then smaller ones."""
         b, (height, *smaller) = self.b, heights
         whole = b.sub(stop, b.urem(b.sub(stop, first), b.i64(height)))
-        self._each(first, whole, height, lambda i: body(i, height))
+        for_each(b, first, whole, height, lambda i: body(i, height))
         i = whole
         for rest in smaller:
             following = b.add(i, b.i64(rest))
@@ -206,16 +206,6 @@ class _Matmul:
             with b.when(fits):
                 body(i, rest)
             i = b.select(fits, following, i)
-
-    def _each(self, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
-        """The body for every index of a range, without a loop where it is known to be one."""
-        first, last = start.literal, stop.literal
-        if first is not None and last is not None and last - first <= step:
-            if first < last:
-                body(start)
-            return
-        with self.b.loop(start, stop, step) as loop:
-            body(loop.index)
 
     # -- tiles and row blocks ---------------------------------------------------------------------------------------
 
@@ -292,7 +282,7 @@ class _Matmul:
             for w in range(width):
                 b.store(self.arithmetic.zero, self._slot(tile, local, width, w))
 
-        self._each(b.i64(0), panel.tiles, 1, lambda t: self._each(b.i64(0), size, 1, lambda r: row(r, t)))
+        for_each(b, b.i64(0), panel.tiles, 1, lambda t: for_each(b, b.i64(0), size, 1, lambda r: row(r, t)))
 
     def _block_steps(self, start: Value, size: Value, panel: _Panel, steps: _Steps) -> None:
         """All tiles of a block for some steps of k."""
@@ -310,7 +300,7 @@ class _Matmul:
             for first, stop, heights in self._row_runs(size, self.m):
                 self._rows(first, stop, heights, partial(tile, t))
 
-        self._each(b.i64(0), panel.tiles, 1, rows)
+        for_each(b, b.i64(0), panel.tiles, 1, rows)
 
     def _finish_block(self, start: Value, size: Value, panel: _Panel) -> None:
         """The epilogue of a row block, one row a round."""
@@ -321,16 +311,16 @@ class _Matmul:
             j = b.add(panel.j, b.mul(t, b.i64(width * self.plan.lanes)))
             self._finish(b.add(start, local), replace(panel, j=j), row)
 
-        self._each(b.i64(0), size, 1, lambda r: self._each(b.i64(0), panel.tiles, 1, partial(tile, r)))
+        for_each(b, b.i64(0), size, 1, lambda r: for_each(b, b.i64(0), panel.tiles, 1, partial(tile, r)))
 
     def _finish_swapped(self, start: Value, size: Value, panel: _Panel) -> None:
         """The epilogue of a block of C', by squares that are transposed: its rows are columns of C."""
         b, lanes = self.b, self.plan.lanes
         rest = b.urem(size, b.i64(lanes))
         whole = b.sub(size, rest)
-        self._each(b.i64(0), whole, lanes, lambda row: self._squares(start, row, panel, None))
+        for_each(b, b.i64(0), whole, lanes, lambda row: self._squares(start, row, panel, None))
         if rest.literal != 0:
-            self._each(whole, size, lanes, lambda row: self._squares(start, row, panel, b.lane_mask(rest, lanes)))
+            for_each(b, whole, size, lanes, lambda row: self._squares(start, row, panel, b.lane_mask(rest, lanes)))
 
     def _squares(self, start: Value, row: Value, panel: _Panel, mask: Value | None) -> None:
         """The squares of the buffer's rows row .. row + lanes."""
@@ -353,7 +343,7 @@ class _Matmul:
                 accumulator = b.load(self.arithmetic.vector, b.gep(self.arithmetic.vector, self.scratch, loop.index))
                 self.epilogue(b, b.add(first, loop.index), b.add(start, row), accumulator, mask)
 
-        self._each(b.i64(0), panel.tiles, 1, lambda t: self._each(b.i64(0), b.i64(width), 1, partial(square, t)))
+        for_each(b, b.i64(0), panel.tiles, 1, lambda t: for_each(b, b.i64(0), b.i64(width), 1, partial(square, t)))
 
     def _slot(self, tile: Value, row: Value, width: int, position: int) -> Value:
         """Where the buffer keeps a vector of a row block: tile by tile, row by row."""

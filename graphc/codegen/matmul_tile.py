@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.codegen.llvm import Builder, Value, vector_type
@@ -130,6 +130,17 @@ def column_walk(b: Builder, element: str, side: Operand, j: Value, width: int, l
 def panel_offset(b: Builder, column: Value, panel: Value, jump: Value) -> Value:
     """Where column c of the first row of a panelled matrix is."""
     return b.add(b.mul(b.udiv(column, panel), jump), b.urem(column, panel))
+
+
+def for_each(b: Builder, start: Value, stop: Value, step: int, body: Callable[[Value], None]) -> None:
+    """The body for every index of a range, without a loop where it is known to be one."""
+    first, last = start.literal, stop.literal
+    if first is not None and last is not None and last - first <= step:
+        if first < last:
+            body(start)
+        return
+    with b.loop(start, stop, step) as loop:
+        body(loop.index)
 
 
 def emit_tile(

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc import ops
-from graphc.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError
+from graphc.errors import ArgumentError, ShapeError, UnsupportedError
 from graphc.frontend.elementwise import equal, less, maximum, minimum, where
+from graphc.frontend.indices import expect_range, integer
 from graphc.frontend.manipulation import flip, moveaxis, permute_dims, reshape
 from graphc.frontend.promotion import apply, array_of, as_tensor, broadcast, cast, stretch
 from graphc.frontend.recording import current, describe
@@ -24,7 +25,7 @@ from graphc.frontend.size import SymbolicSize, is_size, to_size
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir import dim
 from graphc.ir.dim import Dim, Size, known_le
-from graphc.ir.node import Array, Constant, Input, Node
+from graphc.ir.node import Array, Constant
 from graphc.ir.types import DType, bool_, f32, i64
 from graphc.ops.movement import slice_size
 from graphc.ops.size import SizeOf
@@ -382,36 +383,3 @@ def matches(indices: Tensor, num_classes: Size | SymbolicSize) -> Tensor:
     shape = (*indices.type.shape, to_size(num_classes))
     classes = apply(ops.Iota(indices.dtype, shape, len(shape) - 1))
     return equal(classes, stretch(apply(ops.Reshape((*shape[:-1], 1)), indices), shape))
-
-
-def integer(name: str, indices: TensorLike) -> Tensor:
-    """Indices as a tensor. Raises `DTypeError` unless they are integers."""
-    tensor = as_tensor(indices)
-    if not tensor.dtype.is_integer:
-        raise DTypeError(
-            f"{name}: indices are {tensor.dtype}, not integers",
-            operands=[describe("indices", tensor.node)],
-            site=user_site(),
-            help="cast them: indices.astype(gr.i32)",
-        )
-    return tensor
-
-
-def expect_range(indices: Tensor, size: Size, negative: bool = False) -> None:
-    """Have the entry refuse index arguments outside an axis (which `negative` ones count back from its end)."""
-    node = argument(indices.node)
-    if isinstance(size, Dim) or node is None:
-        return
-    least = -size if negative and node.type.dtype.kind == "int" else 0
-    ranges = current().ranges
-    low, high = ranges.get(node, (least, size - 1))
-    ranges[node] = max(low, least), min(high, size - 1)
-
-
-def argument(node: Node) -> Node | None:
-    """The argument of the entry whose elements a node holds unchanged; None where it is computed."""
-    while isinstance(node.op, (ops.Reshape, ops.Broadcast, ops.Transpose, ops.Cast)):
-        if not node.inputs[0].type.dtype.is_integer:
-            return None
-        node = node.inputs[0]
-    return node if isinstance(node.op, Input) else None

@@ -117,6 +117,15 @@ def reachable(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
     return sorted(found, key=attrgetter("serial"))
 
 
+def depending(nodes: Iterable[Node], on: Iterable[Node]) -> set[Node]:
+    """The nodes that depend on some, these included; `nodes` has operands before users."""
+    found = set(on)
+    for node in nodes:
+        if any(x in found for x in node.inputs):
+            found.add(node)
+    return found
+
+
 def dependents(nodes: Iterable[Node], targets: Iterable[Node]) -> frozenset[Node]:
     """The targets, and the nodes whose value varies differentiably with one; `nodes` has operands before users."""
     active = set(targets)

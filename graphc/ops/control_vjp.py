@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from graphc.errors import GradientError
 from graphc.ir import build
-from graphc.ir.graph import Graph, dependents, reachable
+from graphc.ir.graph import Graph, dependents, depending, reachable
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ir.types import TensorType
 from graphc.ops.base import Generator
@@ -237,15 +237,6 @@ def summed(pairs: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
     for node, ct in pairs:
         totals[node] = totals[node] + ct if node in totals else ct
     return totals
-
-
-def depending(nodes: Iterable[Node], on: Iterable[Node]) -> set[Node]:
-    """The nodes that depend on some, these included; `nodes` has operands before users."""
-    found = set(on)
-    for node in nodes:
-        if any(x in found for x in node.inputs):
-            found.add(node)
-    return found
 
 
 def frontier(roots: Sequence[Node], linear: set[Node]) -> list[Node]:

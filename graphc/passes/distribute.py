@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from graphc.ir import build
-from graphc.ir.graph import Graph, reachable, users
+from graphc.ir.graph import Graph, depending, reachable, users
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ops.base import after_first
 from graphc.ops.contraction import DotGeneral
@@ -212,15 +212,6 @@ def total(node: Node, all_rounds: Mapping[Node, Node]) -> Node:
         case ReduceSum():
             return build.sum_(xs[0], (0, *after_first(op.axes)))
     return node.scope.typed(op, node.type, *(total(x, all_rounds) for x in node.inputs))
-
-
-def depending(nodes: Iterable[Node], on: Iterable[Node]) -> set[Node]:
-    """The nodes that depend on some, these included; `nodes` has operands before users."""
-    found = set(on)
-    for node in nodes:
-        if any(x in found for x in node.inputs):
-            found.add(node)
-    return found
 
 
 def behind_views(node: Node, inside: Collection[Node]) -> Node:
