@@ -1,7 +1,7 @@
 """The laws of a fusion: what a kernel reads another one stores, never in a circle; what it keeps, nobody else needs.
 
-Run under `GRAPHC_VERIFY`. networkx answers whether there is a circle; it is imported here alone, since that takes
-longer than compiling a small network.
+Run under `GRAPHC_VERIFY`. networkx answers whether there is a circle; it is imported where it is asked, since
+that takes longer than compiling a small network.
 """
 
 from __future__ import annotations
