@@ -111,3 +111,20 @@ def test_a_sum_over_rounds_of_what_is_known_before_the_loop() -> None:
     powers = np.exp(q @ np.swapaxes(k, 1, 2))
     np.testing.assert_allclose(total, (powers @ k).sum(0), rtol=1e-12)
     np.testing.assert_allclose(parts, np.swapaxes(powers, 1, 2) @ q, rtol=1e-12)
+
+
+@pytest.mark.parametrize("x", [[0.5, 1.0, -0.2], [-0.5, -1.0, 0.2]])
+def test_forward_derivatives_of_branches(x: Any) -> None:
+    """A branch's transposed rule takes the cotangents that it is linear in, and none that it only might have read."""
+
+    def chosen(a: Any) -> Any:
+        first, second = gr.cond(gr.sum(a) > 0, lambda a, b: (gr.sin(a) * b, a), lambda a, b: (b, a * a), a, a * 2)
+        return first + gr.tanh(second)
+
+    a, v, h = np.array(x), RNG.normal(size=3), 1e-6
+    run, slope = gr.interpret(chosen), gr.interpret(gr.grad(lambda a: gr.sum(chosen(a))))
+    for form in (gr.interpret, gr.jit):
+        _, along = form(lambda a, v: gr.jvp(chosen, (a,), (v,)))(a, v)
+        np.testing.assert_allclose(along, (run(a + h * v) - run(a - h * v)) / (2 * h), rtol=1e-8)
+        product = form(lambda a, v: gr.hvp(lambda a: gr.sum(chosen(a)), (a,), (v,)))(a, v)
+        np.testing.assert_allclose(product, (slope(a + h * v) - slope(a - h * v)) / (2 * h), rtol=1e-7, atol=1e-8)

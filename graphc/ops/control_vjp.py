@@ -189,8 +189,10 @@ def cond_shares(backward: Backward, cts: Cotangents, wanted: Sequence[bool], y: 
     given = [j for j, ct in enumerate(cts) if ct is not None]
     targets = [i for i, one in enumerate(wanted[1:]) if one]
     branches = [cond_branch(backward, body, given, targets) for body in (y.op.then, y.op.otherwise)]
-    operands = (*y.inputs, *(present(cts[j]) for j in given))
-    results = build.items(y.scope.node(Cond(*branches), *operands))
+    test, *operands = (*y.inputs, *(present(cts[j]) for j in given))
+    used = used_inputs(branches)
+    then, otherwise = (replace(body, inputs=tuple(body.inputs[i] for i in used)) for body in branches)
+    results = build.items(y.scope.node(Cond(then, otherwise), test, *(operands[i] for i in used)))
     by_operand = dict(zip(targets, results, strict=True))
     return [None, *(by_operand.get(i) for i in range(len(y.inputs) - 1))]
 
@@ -201,6 +203,17 @@ def cond_branch(backward: Backward, body: Graph, given: Sequence[int], targets: 
     seeds = summed([(body.outputs[j], ct) for j, ct in zip(given, cts, strict=True)])
     found = backward(seeds, [body.inputs[i] for i in targets])
     return Graph(f"{body.name}_vjp", body.scope, (*body.inputs, *cts), tuple(found))
+
+
+def used_inputs(bodies: Sequence[Graph]) -> list[int]:
+    """The places of the inputs that a body's results depend on.
+
+    What is linear in a cotangent takes no other: an operand that no branch reads would look like one it depends on.
+    """
+    needed = [set(reachable(body.outputs)) for body in bodies]
+    return [
+        i for i in range(len(bodies[0].inputs)) if any(b.inputs[i] in n for b, n in zip(bodies, needed, strict=True))
+    ]
 
 
 def while_shares(backward: Backward, cts: Cotangents, wanted: Sequence[bool], y: Node) -> Cotangents:
