@@ -110,7 +110,7 @@ def check(composite: Composite, dtype: DType, shape: tuple[Size, ...], cpu: str)
         inputs = tuple(values(rng, x.type.bind({"N": n}), special) for x in graph.inputs)
         if 0 in inputs[0].shape[-1:]:
             continue  # entries ask for at least one element where there is an index into a row, or an extreme
-        fault = disagreement(Case(graph, inputs, {}, n, ()), compiled(inputs, {}, GuardedMemory()))
+        fault = disagreement(Case(graph, inputs, {}, {"N": n}, ()), compiled(inputs, {}, GuardedMemory()))
         assert fault is None, f"{composite.__name__} {dtype}{list(shape)} {cpu} N = {n}: {fault}"
 
 

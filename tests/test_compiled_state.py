@@ -264,7 +264,7 @@ def test_updates_see_old_values(name: str, packed: bool) -> None:
             inputs = tuple(draw(rng, n.type.bind({"N": rows})) for n in graph.inputs)
             state = {n: draw(rng, t) for n, t in types.items()}
             got = compiled(inputs, state, GuardedMemory(at_start=packed))
-            fault = disagreement(Case(graph, inputs, state, rows, ()), got)
+            fault = disagreement(Case(graph, inputs, state, {"N": rows}, ()), got)
             assert fault is None, f"{fault} at N = {rows}"
 
 

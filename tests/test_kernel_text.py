@@ -20,8 +20,8 @@ from graphc.schedule.kernel import Axis, Buffer, Compute, Index, Kernel, Literal
 from graphc.schedule.program import schedule_entry
 from graphc.schedule.text import print_kernel, print_schedule
 from tests.control_programs import graph_of
+from tests.grower import Grower
 from tests.kernel_programs import AVX2, GRAPHS, schedules
-from tests.random_graphs import Grower
 
 SCHEDULES = schedules()
 KERNELS = [(f"{name}-{i}", k) for name, entry in SCHEDULES.items() for i, k in enumerate(entry.kernels)]

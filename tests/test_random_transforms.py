@@ -35,7 +35,7 @@ def mapped(case: Case) -> tuple[Graph, list[tuple[Array, ...]]]:
     outputs = batch(graph.roots, stacks, COPIES)
     copies = [
         tuple(
-            values(rng, n.type.bind({"N": case.rows})) if n in stacks else x
+            values(rng, n.type.bind(case.sizes)) if n in stacks else x
             for n, x in zip(graph.inputs, case.inputs, strict=True)
         )
         for _ in range(COPIES)
@@ -93,11 +93,11 @@ def check_forward(case: Case) -> None:
 
 
 def test_vmap_of_random_graphs_is_the_loop() -> None:
-    over(check_vmap, 60, dtypes=(f32, f64))
+    over(check_vmap, 40)
 
 
 def test_vmap_of_random_graphs_compiles() -> None:
-    over(check_compiled_vmap, 20)
+    over(check_compiled_vmap, 8, most=8)
 
 
 def test_forward_derivatives_of_random_graphs() -> None:
@@ -107,4 +107,4 @@ def test_forward_derivatives_of_random_graphs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("check", [check_vmap, check_forward, check_compiled_vmap])
 def test_many_random_transforms(check: Check) -> None:
-    over(check, 1000, dtypes=(f64,)) if check is check_forward else over(check, 1000)
+    over(check, 1000, dtypes=(f64,)) if check is check_forward else over(check, 300, most=8)
