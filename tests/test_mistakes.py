@@ -173,3 +173,19 @@ def test_a_compiled_entry_is_not_traced() -> None:
     with pytest.raises(gr.ArgumentError, match="not a compiled entry") as fault:
         gr.check_grads(program.compile().double, np.ones(3, np.float32))
     assert "@program.entry" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    "get, message",
+    [
+        (lambda: nn.Conv2d, "graphc.nn has no Conv2d"),
+        (lambda: nn.Linear, "help: nn.Dense"),
+        (lambda: nn.sofmax, "help: did you mean nn.softmax?"),
+        (lambda: optim.Adamm, "help: did you mean optim.Adam?"),
+    ],
+)
+def test_names_of_other_libraries_and_slips_are_answered(get: Any, message: str) -> None:
+    with pytest.raises(gr.errors.MissingNameError) as raised:
+        get()
+    assert message in str(raised.value)
+    assert not hasattr(nn, "Conv2d") and not hasattr(optim, "nothing_like_it")

@@ -1,6 +1,7 @@
 """Networks: layers with parameters, and functions."""
 
 from graphc.frontend.convolution import conv, conv_transpose
+from graphc.frontend.suggest import refusing
 from graphc.nn.attention import dot_product_attention
 from graphc.nn.convolution import Conv1D, Conv2D, Conv3D
 from graphc.nn.functional import (
@@ -68,3 +69,20 @@ __all__ = [
     "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
     "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
 ]  # fmt: skip
+
+#: Layers of other libraries, and what does their work here.
+ALTERNATIVES = {
+    "Linear": "nn.Dense",
+    **{name: f'nn.Activation("{name.lower()}")' for name in ("ReLU", "GELU", "SiLU", "ELU", "SELU", "Sigmoid", "Tanh")},
+    "Softmax": "nn.softmax(x), on what the network gives",
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "SimpleRNN"), "gr.scan over a step of your own: docs/guide/control-flow.md"),
+    "Embedding": "gr.take(table, indices, axis=0) of a Variable",
+    **dict.fromkeys(("BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNormalization"), "nn.batch_norm(x, ...)"),
+    **dict.fromkeys(("LayerNorm", "LayerNormalization"), "nn.layer_norm(x, scale, shift)"),
+    **dict.fromkeys(("MaxPool2d", "MaxPool2D", "MaxPooling2D"), "nn.max_pool(x, window)"),
+    **dict.fromkeys(("AvgPool2d", "AvgPool2D", "AveragePooling2D"), "nn.avg_pool(x, window)"),
+    **dict.fromkeys(("MultiHeadAttention", "MultiheadAttention"), "nn.dot_product_attention(q, k, v)"),
+    "Parameter": "gr.Variable",
+}
+
+__getattr__ = refusing("nn", __all__, ALTERNATIVES)

@@ -1,5 +1,6 @@
 """Optimizers, written in the DSL: what a user could write with `gr.gradients` and `.assign`."""
 
+from graphc.frontend.suggest import refusing
 from graphc.optim.adam import Adam, AdaMax, AdamW, AMSGrad, Lion, Nadam
 from graphc.optim.adaptive import Adadelta, Adagrad, RMSprop
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
@@ -28,3 +29,5 @@ __all__ = [
     "Optimizer", "PiecewiseConstant", "Plateau", "PolynomialDecay", "RMSprop", "Schedule", "StepDecay", "Warmup",
     "clip_by_global_norm", "clip_by_norm", "clip_by_value", "global_norm", "schedule",
 ]  # fmt: skip
+
+__getattr__ = refusing("optim", __all__, {})
