@@ -78,7 +78,7 @@ ALTERNATIVES = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "SimpleRNN"), "gr.scan over a step of your own: docs/guide/control-flow.md"),
     "Embedding": "gr.take(table, indices, axis=0) of a Variable",
     **dict.fromkeys(("BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNormalization"), "nn.batch_norm(x, ...)"),
-    **dict.fromkeys(("LayerNorm", "LayerNormalization"), "nn.layer_norm(x, scale, shift)"),
+    **dict.fromkeys(("LayerNorm", "LayerNormalization"), "nn.layer_norm(x, weight, bias)"),
     **dict.fromkeys(("MaxPool2d", "MaxPool2D", "MaxPooling2D"), "nn.max_pool(x, window)"),
     **dict.fromkeys(("AvgPool2d", "AvgPool2D", "AveragePooling2D"), "nn.avg_pool(x, window)"),
     **dict.fromkeys(("MultiHeadAttention", "MultiheadAttention"), "nn.dot_product_attention(q, k, v)"),
