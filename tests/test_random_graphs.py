@@ -158,11 +158,11 @@ def test_random_graphs_of_16_bit_floats_keep_their_meaning(cpu: str, examples: i
 
 #: How many graphs the slow run draws for each check.
 MANY: dict[str, Many] = {
-    "passes": Many(check_passes, 3000),
-    "passes of small graphs": Many(check_passes, 3000, most=5),
+    "passes": Many(check_passes, 1500),
+    "passes of small graphs": Many(check_passes, 1500, most=5),
     "passes of 16-bit floats": Many(check_passes, 800, (f16, bf16), most=8),
     "text": Many(check_text, 2000, most=10),
-    "gradients": Many(check_gradients, 6000, (f64,), most=8),
+    "gradients": Many(check_gradients, 9000, (f64,), most=8),
     "gradients of larger graphs": Many(check_gradients, 3600, (f64,)),
     "native": Many(check_compiled("native"), 1000, most=8),
     "native, 16-bit floats": Many(check_compiled("native"), 100, (f16, bf16), most=8),
