@@ -164,15 +164,15 @@ def test_random_graphs_of_16_bit_floats_keep_their_meaning(cpu: str, examples: i
 
 #: How many graphs the slow run draws for each check.
 MANY: dict[str, Many] = {
-    "passes": Many(check_passes, 1500),
-    "passes of small graphs": Many(check_passes, 1500, most=5),
-    "passes of 16-bit floats": Many(check_passes, 800, (f16, bf16), most=8),
+    "passes": Many(check_passes, 1000),
+    "passes of small graphs": Many(check_passes, 2100, most=5),
+    "passes of 16-bit floats": Many(check_passes, 900, (f16, bf16), most=8),
     "text": Many(check_text, 2000, most=10),
-    "gradients": Many(check_gradients, 9000, (f64,), most=8),
-    "gradients of larger graphs": Many(check_gradients, 3600, (f64,)),
-    "native": Many(check_compiled("native"), 1000, most=8),
+    "gradients": Many(check_gradients, 3000, (f64,), most=8),
+    "gradients of larger graphs": Many(check_gradients, 2500, (f64,)),
+    "native": Many(check_compiled("native"), 300, most=8),
     "native, 16-bit floats": Many(check_compiled("native"), 100, (f16, bf16), most=8),
-    "x86-64-v3": Many(check_compiled("x86-64-v3"), 350, most=8),
+    "x86-64-v3": Many(check_compiled("x86-64-v3"), 260, most=8),
     "x86-64-v2": Many(check_compiled("x86-64-v2"), 150, most=8),
 }
 
@@ -191,8 +191,8 @@ def failures(name: str, seeds: range) -> list[str]:
     return found
 
 
-def test_the_slow_run_draws_20_000_graphs() -> None:
-    assert sum(many.graphs for many in MANY.values()) >= 20_000
+def test_the_slow_run_draws_12_000_graphs() -> None:
+    assert sum(many.graphs for many in MANY.values()) >= 12_000
 
 
 @pytest.mark.slow
