@@ -32,12 +32,30 @@ class Variable(Tensor):
 
     `initial` is an array, a number, or an `Initial` of `graphc.init`; shapes are constant. Reading it in an entry
     gives the newest value; outside one there is no value (state belongs to the compiled program).
+
+    `constraint` is a function that optimizers apply to each new value, such as `nn.MaxNorm(3.0)`; it keeps shape and
+    dtype. `.assign` and initial values are not constrained. Raises `ArgumentError` where it can't be called.
     """
 
-    __slots__ = ("__weakref__", "_traced", "_trainable", "_type", "initial", "name", "owners", "site", "stem")
+    __slots__ = (
+        "__weakref__", "_traced", "_trainable", "_type", "constraint", "initial", "name", "owners", "site", "stem",
+    )  # fmt: skip
 
-    def __init__(self, initial: Initial | TensorLike, name: str | None = None, trainable: bool = True):
+    def __init__(
+        self,
+        initial: Initial | TensorLike,
+        name: str | None = None,
+        trainable: bool = True,
+        constraint: Callable[[Tensor], Tensor] | None = None,
+    ):
         self.site = user_site()
+        if constraint is not None and not callable(constraint):
+            raise ArgumentError(
+                f"the constraint {constraint!r} is not a function of the value",
+                site=self.site,
+                help="give a function such as nn.MaxNorm(3.0)",
+            )
+        self.constraint = constraint
         self.initial: Initial | Array
         if isinstance(initial, Initial):
             self.initial, self._type = initial, initial.type

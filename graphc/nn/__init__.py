@@ -3,6 +3,7 @@
 from graphc.frontend.convolution import conv, conv_transpose
 from graphc.frontend.suggest import refusing
 from graphc.nn.attention import dot_product_attention
+from graphc.nn.constraints import MaxNorm, NonNegative, UnitNorm
 from graphc.nn.convolution import Conv1D, Conv2D, Conv3D
 from graphc.nn.functional import (
     celu,
@@ -61,9 +62,10 @@ from graphc.nn.pooling import (
 )
 
 __all__ = [
-    "Activation", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout", "Flatten", "Module", "Sequential", "avg_pool",
-    "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu", "gelu",
-    "global_avg_pool", "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "Activation", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout", "Flatten", "MaxNorm", "Module", "NonNegative",
+    "Sequential", "UnitNorm", "avg_pool", "batch_norm", "celu",
+    "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu", "gelu", "global_avg_pool",
+    "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
     "hard_swish", "hard_tanh", "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid",
     "log_softmax", "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window",
     "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
@@ -83,6 +85,7 @@ ALTERNATIVES = {
     **dict.fromkeys(("AvgPool2d", "AvgPool2D", "AveragePooling2D"), "nn.avg_pool(x, window)"),
     **dict.fromkeys(("MultiHeadAttention", "MultiheadAttention"), "nn.dot_product_attention(q, k, v)"),
     "Parameter": "gr.Variable",
+    "NonNeg": "nn.NonNegative",
 }
 
 __getattr__ = refusing("nn", __all__, ALTERNATIVES)

@@ -269,7 +269,8 @@ class Optimizer:
         old = cast(as_tensor(parameter), parameter.dtype.computed)
         own_rate = cast(rate, old.dtype)
         decayed, direction = self._decayed(old, gradient, own_rate)
-        new = self.step(decayed, direction, own_rate, *(as_tensor(s) for s in slots))
+        moved, *rest = self.step(decayed, direction, own_rate, *(as_tensor(s) for s in slots))
+        new = (moved if parameter.constraint is None else parameter.constraint(moved), *rest)
         for variable, value in zip((parameter, *slots), new, strict=True):
             keep(variable, cast(value, variable.dtype), due)
 

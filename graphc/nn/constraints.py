@@ -1,0 +1,87 @@
+"""Constraints of parameters: what optimizers make of a new value before they keep it.
+
+`gr.Variable(initial, constraint=nn.MaxNorm(3.0))`; layers take `kernel_constraint=`, a constraint or its name. A
+constraint is any function of a tensor that keeps shape and dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from graphc.errors import ArgumentError
+from graphc.frontend import api
+from graphc.frontend.promotion import as_tensor
+from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.sites import user_site
+
+Constraint: TypeAlias = Callable[[Tensor], Tensor]
+Axes: TypeAlias = int | Sequence[int] | None
+
+
+class Norm:
+    """The base of constraints of norms: over `axis`, by default every axis but the last (a unit's incoming weights)."""
+
+    def __init__(self, axis: Axes = None):
+        self.axis = axis
+
+    def norm(self, w: Tensor) -> Tensor:
+        """√Σw² over the axes, which stay with size 1."""
+        axis = tuple(range(w.ndim - 1)) if self.axis is None else self.axis
+        return api.sqrt(api.sum(api.square(w), axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True))
+
+
+class MaxNorm(Norm):
+    """w·min(1, c/‖w‖): the incoming weights of each unit have an L2 norm of at most c (Srivastava et al., 2014).
+
+    `axis` are the axes that the norm goes over: by default all but the last, which fits kernels of dense layers and
+    of convolutions. Raises `ArgumentError` where c is no positive number.
+
+        w = gr.Variable(init.he_normal((64, 128)), constraint=nn.MaxNorm(3.0))
+    """
+
+    def __init__(self, limit: float = 2.0, axis: Axes = None):
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < math.inf:
+            raise ArgumentError(
+                f"MaxNorm: the limit {limit!r} is not a positive number", site=user_site(), help="give c > 0"
+            )
+        super().__init__(axis)
+        self.limit = limit
+
+    def __call__(self, w: TensorLike) -> Tensor:
+        tensor = as_tensor(w)
+        norm = self.norm(tensor)
+        return api.where(norm <= self.limit, tensor, tensor * (self.limit / norm))
+
+
+class UnitNorm(Norm):
+    """w/‖w‖, over `axis` as in `MaxNorm`; what is all zeros stays so."""
+
+    def __call__(self, w: TensorLike) -> Tensor:
+        tensor = as_tensor(w)
+        norm = self.norm(tensor)
+        return tensor / api.where(norm > 0.0, norm, 1.0)
+
+
+class NonNegative:
+    """max(w, 0)."""
+
+    def __call__(self, w: TensorLike) -> Tensor:
+        return api.maximum(as_tensor(w), 0.0)
+
+
+NAMED: dict[str, Callable[[], Constraint]] = {
+    "max_norm": MaxNorm,
+    "unit_norm": UnitNorm,
+    "non_negative": NonNegative,
+}
+
+
+def constraint_function(constraint: str | Constraint | None) -> Constraint | None:
+    """A constraint by name, or itself. Raises `ArgumentError` for a name that is none."""
+    if not isinstance(constraint, str):
+        return constraint
+    if constraint not in NAMED:
+        raise ArgumentError(f"no constraint {constraint!r}", site=user_site(), help=", ".join(NAMED))
+    return NAMED[constraint]()
