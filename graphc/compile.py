@@ -149,9 +149,12 @@ def program_key(program: TracedProgram, options: Options) -> str:
         checks = [(c.size, c.minimum, c.message) for c in entry.checks]
         interface = (entry.name, entry.inputs, entry.outputs, entry.tree, entry.batch, checks)
         parts += [repr(interface), print_graph(entry.graph, sites=False), *segments(entry.graph)]
-    initial = program.initial()
-    parts += [repr([(v.name, v.trainable, v.like) for v in program.variables]), print_graph(initial, sites=False)]
-    return key_of(*parts, *segments(initial))
+    parts.append(repr([(v.name, v.trainable, v.like) for v in program.variables]))
+    recipes = program.recipes()
+    if recipes is None:
+        initial = program.initial()
+        recipes = [print_graph(initial, sites=False), *segments(initial)]
+    return key_of(*parts, *recipes)
 
 
 def c_prefix(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 from graphc.errors import ArgumentError
@@ -27,9 +28,10 @@ Initializer: TypeAlias = Callable[[Shape, DType], Initial]
 TRUNCATED_STDDEV = 0.87962566103423978
 
 
-def initial(shape: Shape, dtype: DType, draw: Callable[[Key], Tensor]) -> Initial:
-    """An initial value of a shape, drawn in the dtype that it is computed in."""
-    return Initial(TensorType(dtype, tuple(shape)), lambda key: cast(draw(key), dtype))
+def initial(shape: Shape, dtype: DType, draw: Callable[..., Tensor], *settings: float) -> Initial:
+    """An initial value of a shape: draw(type, *settings, key), which gives that type."""
+    type_ = TensorType(dtype, tuple(shape))
+    return Initial(type_, partial(draw, type_, *settings))
 
 
 def zeros(shape: Shape = (), dtype: DType = f32) -> Initial:
@@ -44,22 +46,42 @@ def ones(shape: Shape = (), dtype: DType = f32) -> Initial:
 
 def constant(shape: Shape = (), dtype: DType = f32, *, value: float) -> Initial:
     """One value everywhere."""
-    return initial(shape, dtype, lambda key: api.full(tuple(shape), value, dtype))
+    return initial(shape, dtype, draw_constant, value)
+
+
+def draw_constant(type_: TensorType, value: float, key: Key) -> Tensor:
+    """One value, whatever the key."""
+    return api.full(type_.shape, value, type_.dtype)
 
 
 def uniform(shape: Shape = (), dtype: DType = f32, *, low: float = -0.05, high: float = 0.05) -> Initial:
     """Uniform on [low, high)."""
-    return initial(shape, dtype, lambda key: random.uniform(tuple(shape), key, low, high, dtype.computed))
+    return initial(shape, dtype, draw_uniform, low, high)
+
+
+def draw_uniform(type_: TensorType, low: float, high: float, key: Key) -> Tensor:
+    """Uniform on [low, high), in the dtype that the type's is computed in."""
+    return cast(random.uniform(type_.shape, key, low, high, type_.dtype.computed), type_.dtype)
 
 
 def normal(shape: Shape = (), dtype: DType = f32, *, mean: float = 0.0, stddev: float = 0.05) -> Initial:
     """Normal."""
-    return initial(shape, dtype, lambda key: random.normal(tuple(shape), key, mean, stddev, dtype.computed))
+    return initial(shape, dtype, draw_normal, mean, stddev)
+
+
+def draw_normal(type_: TensorType, mean: float, stddev: float, key: Key) -> Tensor:
+    """Normal, in the dtype that the type's is computed in."""
+    return cast(random.normal(type_.shape, key, mean, stddev, type_.dtype.computed), type_.dtype)
 
 
 def truncated_normal(shape: Shape = (), dtype: DType = f32, *, stddev: float = 0.05) -> Initial:
     """Normal of a standard deviation `stddev` before values beyond two of them are drawn anew."""
-    return initial(shape, dtype, lambda key: random.truncated_normal(tuple(shape), key, 2.0, dtype.computed) * stddev)
+    return initial(shape, dtype, draw_truncated_normal, stddev)
+
+
+def draw_truncated_normal(type_: TensorType, stddev: float, key: Key) -> Tensor:
+    """Normal within two standard deviations, in the dtype that the type's is computed in."""
+    return cast(random.truncated_normal(type_.shape, key, 2.0, type_.dtype.computed) * stddev, type_.dtype)
 
 
 def variance_scaling(

@@ -8,15 +8,16 @@ from functools import cache
 
 VERSION = "0.1.0"
 
-#: Folders whose code only makes graphs, or is no source.
-TRACING = frozenset({"frontend", "nn", "optim", "__pycache__"})
+#: Folders whose code only makes graphs of entries or calls what is compiled, or is no source.
+OUTSIDE = frozenset({"nn", "optim", "train", "inspect", "interop", "__pycache__"})
 
 
 @cache
 def fingerprint() -> str:
     """16 hex digits that change when a source file of the package does (by name, size or time).
 
-    Only those that work on traced graphs count: what traces them is known by its graphs, which are in the key.
+    Layers and optimizers do not count: they are known by the entries' graphs, which are in the key. The frontend does:
+    initial values are known by the names of its functions.
     """
     folders = [os.path.dirname(os.path.abspath(__file__))]
     root, found = len(folders[0]), []
@@ -26,6 +27,6 @@ def fingerprint() -> str:
                 if entry.name.endswith(".py"):
                     status = entry.stat()
                     found.append(f"{entry.path[root:]} {status.st_size} {status.st_mtime_ns}")
-                elif entry.is_dir() and entry.name not in TRACING:
+                elif entry.is_dir() and entry.name not in OUTSIDE:
                     folders.append(entry.path)
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]

@@ -243,12 +243,13 @@ def advance(recording: Recording) -> None:
 
 def counter() -> Variable:
     """The random state of a Program: 64 bits drawn from the seed, one further each call of an entry that draws."""
+    return Variable(Initial(TensorType(i64), first_count), name="graphc/random", trainable=False)
 
-    def draw(key: Key) -> Tensor:
-        low, high = (cast(random_bits((), key, word), i64) for word in (0, 1))
-        return low + (high << 32)
 
-    return Variable(Initial(TensorType(i64), draw), name="graphc/random", trainable=False)
+def first_count(key: Key) -> Tensor:
+    """64 random bits."""
+    low, high = (cast(random_bits((), key, word), i64) for word in (0, 1))
+    return low + (high << 32)
 
 
 def named_key(seed: Key, name: str) -> Key:

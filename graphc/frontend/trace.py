@@ -87,6 +87,16 @@ class TracedProgram(Record):
         """The graph of `init`: from the i64 scalar `seed` the value of each Variable, as updates in order."""
         return trace_init(self.variables)
 
+    def recipes(self) -> list[str | bytes] | None:
+        """What tells initial values from others without tracing `initial`; None where it takes that."""
+        found = [v.initial.recipe() if isinstance(v.initial, Initial) else text_of(v.initial) for v in self.variables]
+        return None if None in found else found  # type: ignore[return-value]
+
+
+def text_of(array: Array) -> bytes:
+    """An array's dtype, shape and elements as bytes."""
+    return f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
+
 
 def trace(program: Program) -> TracedProgram:
     """Run each entry once on symbolic arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceError
@@ -25,6 +26,19 @@ class Initial(Record):
 
     type: TensorType
     draw: Callable[[Key], Tensor]
+
+    def recipe(self) -> str | None:
+        """What tells it from others: the function of graphc that draws it, with its arguments; None for a user's."""
+        draw = self.draw if isinstance(self.draw, partial) else partial(self.draw)
+        name = f"{draw.func.__module__}.{getattr(draw.func, '__qualname__', '<')}"
+        given = *draw.args, *draw.keywords.values()
+        if not name.startswith("graphc.") or "<" in name or any(type(x) not in PLAIN for x in given):
+            return None
+        return f"{self.type} {name}{draw.args}{draw.keywords}"
+
+
+#: Arguments of a draw that their text tells whole.
+PLAIN = frozenset((bool, int, float, str, DType, TensorType))
 
 
 class Variable(Tensor):

@@ -7,13 +7,14 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
+from graphc import init
 from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
-from graphc.frontend.variable import Variable
+from graphc.frontend.variable import Initial, Variable
 from graphc.ir.types import DType, i64
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, expect_limit
 from graphc.optim.schedules import Schedule
@@ -242,9 +243,9 @@ class Optimizer:
     def _slot(self, parameter: Variable, stem: str, initial: float) -> Variable:
         """State of a parameter's shape, in the dtype that it is computed in."""
         shape = [int(s) for s in parameter.type.shape]  # type: ignore[arg-type]
-        return self._variable(np.full(shape, initial, parameter.dtype.computed.numpy), stem, parameter)
+        return self._variable(init.constant(shape, parameter.dtype.computed, value=initial), stem, parameter)
 
-    def _variable(self, initial: np.ndarray, stem: str, parameter: Variable | None = None) -> Variable:
+    def _variable(self, initial: np.ndarray | Initial, stem: str, parameter: Variable | None = None) -> Variable:
         """State of this optimizer, below its parameter if it is of one."""
         variable = Variable(initial, trainable=False)
         variable.stem = stem
