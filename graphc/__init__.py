@@ -17,7 +17,8 @@ import numpy as _numpy  # the one dependency that every use has
 from graphc.version import VERSION
 
 if TYPE_CHECKING:  # `as` exports a name to strict type checkers
-    from graphc import errors as errors, init as init, losses as losses, metrics as metrics, nn as nn, optim as optim
+    from graphc import augment as augment, errors as errors, init as init, losses as losses, metrics as metrics
+    from graphc import nn as nn, optim as optim
     from graphc.errors import (
         ArgumentError as ArgumentError,
         AxisError as AxisError,
@@ -138,7 +139,7 @@ _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in n
 _HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
 _HOMES["remat"] = _HOMES["checkpoint"]
 _HOMES["__array_namespace_info__"] = ("graphc.frontend.namespace", "NamespaceInfo")
-_SUBMODULES = {name: f"graphc.{name}" for name in ("errors", "init", "losses", "metrics", "nn", "optim")}
+_SUBMODULES = {name: f"graphc.{name}" for name in ("augment", "errors", "init", "losses", "metrics", "nn", "optim")}
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 
 __all__ = sorted([*(n for n in _HOMES if n[0] != "_"), *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])
