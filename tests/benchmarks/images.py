@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.loops import Run, jax_steps, torch_steps
 from tests.benchmarks.machine import describe, median, pin
 from tests.benchmarks.steps import AGREEMENT, five_losses
-
-Run = Callable[[int], float]
 
 RATE = 1e-4
 
@@ -131,23 +130,14 @@ def torch_run(network: Network, compile_: bool = False, last: bool = False) -> R
     def forward(a: Any, b: Any) -> Any:
         return nn.functional.cross_entropy(net(a), b)
 
-    forward = torch.compile(forward) if compile_ else forward
-
-    def run(steps: int) -> float:
-        for _ in range(steps):
-            opt.zero_grad(set_to_none=True)
-            loss = forward(inputs, targets)
-            loss.backward()
-            opt.step()
-        return float(loss.item())
-
-    return run
+    return torch_steps(forward, opt, inputs, targets, compile_=compile_)
 
 
 def jax_run(network: Network) -> Run:
-    """JAX, one jitted step."""
+    """JAX with Optax, one jitted step."""
     import jax
     import jax.numpy as jnp
+    import optax
 
     x, y = (jnp.asarray(a) for a in network.data())
 
@@ -166,19 +156,8 @@ def jax_run(network: Network) -> Run:
         chosen = jnp.take_along_axis(logits, b[:, None], 1)[:, 0]
         return jnp.mean(jax.nn.logsumexp(logits, 1) - chosen)
 
-    def step(parameters: Any, a: Any, b: Any) -> Any:
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, a, b)
-        return jax.tree.map(lambda p, g: p - RATE * g, parameters, gradients), loss
-
-    once = jax.jit(step, donate_argnums=0)
-    state = [[(jnp.asarray(k), jnp.asarray(b)) for k, b in network.weights()]]
-
-    def run(steps: int) -> float:
-        for _ in range(steps):
-            state[0], loss = once(state[0], x, y)
-        return float(loss)
-
-    return run
+    parameters = [(jnp.asarray(k), jnp.asarray(b)) for k, b in network.weights()]
+    return jax_steps(loss_of, optax.sgd(RATE), parameters, x, y)
 
 
 RUNS: dict[str, Callable[[Network], Run]] = {
@@ -227,7 +206,7 @@ def differs(values: list[float], expected: list[float]) -> bool:
 def main(names: list[str]) -> None:
     """All networks, or those whose names contain one of the arguments."""
     pin()
-    print(describe("graphc", "torch", "jax", "numpy"))
+    print(describe("graphc", "torch", "jax", "optax", "numpy"))
     for network in NETWORKS:
         if not names or any(n in network.name for n in names):
             compare(network)

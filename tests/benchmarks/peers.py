@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.loops import Run, jax_steps, torch_steps
 from tests.benchmarks.models import Model
-
-Run = Callable[[int], float]
 
 
 def compiled(model: Model) -> Any:
@@ -81,17 +80,7 @@ def torch_run(model: Model, fused: bool = False, compile_: bool = False) -> Run:
     def forward(a: Any, b: Any) -> Any:
         return loss_of(net(a), b)
 
-    forward = torch.compile(forward) if compile_ else forward
-
-    def run(steps: int) -> float:
-        for _ in range(steps):
-            opt.zero_grad(set_to_none=True)
-            loss = forward(inputs, targets)
-            loss.backward()
-            opt.step()
-        return float(loss.item())
-
-    return run
+    return torch_steps(forward, opt, inputs, targets, compile_=compile_)
 
 
 def jax_run(model: Model, loop: bool) -> Run:
@@ -113,28 +102,8 @@ def jax_run(model: Model, loop: bool) -> Run:
             return jnp.mean((out - b) ** 2)
         return optax.softmax_cross_entropy_with_integer_labels(out, b).mean()
 
-    def step(carry: Any, a: Any, b: Any) -> Any:
-        parameters, slots, _ = carry
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, a, b)
-        updates, slots = opt.update(gradients, slots, parameters)
-        return optax.apply_updates(parameters, updates), slots, loss
-
     parameters = [(jnp.asarray(k), jnp.asarray(b)) for k, b in model.weights()]
-    state = [(parameters, opt.init(parameters), jnp.float32(0))]
-    once = jax.jit(step, donate_argnums=0)
-    many = jax.jit(
-        lambda carry, a, b, n: jax.lax.fori_loop(0, n, lambda _, c: step(c, a, b), carry), donate_argnums=0
-    )
-
-    def run(steps: int) -> float:
-        if loop:
-            state[0] = many(state[0], x, y, steps)
-        else:
-            for _ in range(steps):
-                state[0] = once(state[0], x, y)
-        return float(state[0][2])
-
-    return run
+    return jax_steps(loss_of, opt, parameters, x, y, loop=loop)
 
 
 NATIVE: dict[str, Callable[[Model], Run]] = {

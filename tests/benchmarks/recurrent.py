@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.benchmarks.loops import Run, jax_steps, torch_steps
 from tests.benchmarks.machine import describe, interleaved, median, pin
 
 Array = NDArray[np.float32]
-Run = Callable[[int], float]
-
 CLASSES = 10
 RATE = 1e-3
 AGREEMENT = 1e-4
@@ -144,17 +143,7 @@ def torch_run(model: Recurrent, compile_: bool = False) -> Run:
         states, _ = layer(a)
         return torch.nn.functional.cross_entropy(head(states[-1]), b)
 
-    forward = torch.compile(forward) if compile_ else forward
-
-    def run(steps: int) -> float:
-        for _ in range(steps):
-            opt.zero_grad(set_to_none=True)
-            loss = forward(inputs, targets)
-            loss.backward()
-            opt.step()
-        return float(loss.item())
-
-    return run
+    return torch_steps(forward, opt, inputs, targets, compile_=compile_)
 
 
 def jax_run(model: Recurrent) -> Run:
@@ -164,30 +153,15 @@ def jax_run(model: Recurrent) -> Run:
     import optax
 
     cell, states = CELLS[model.cell]
-    opt = optax.adam(RATE)
     x, y = (jnp.asarray(a) for a in model.data())
 
-    def loss_of(parameters: Any) -> Any:
+    def loss_of(parameters: Any, a: Any, b: Any) -> Any:
         *recurrent, kernel, offset = parameters
         start = tuple(jnp.zeros((model.batch, model.hidden)) for _ in range(states))
-        last, _ = jax.lax.scan(lambda s, x_t: (cell(jnp, jax.nn.sigmoid, s, x_t, recurrent), None), start, x)
-        return optax.softmax_cross_entropy_with_integer_labels(last[0] @ kernel + offset, y).mean()
+        last, _ = jax.lax.scan(lambda s, x_t: (cell(jnp, jax.nn.sigmoid, s, x_t, recurrent), None), start, a)
+        return optax.softmax_cross_entropy_with_integer_labels(last[0] @ kernel + offset, b).mean()
 
-    def step(carry: Any) -> Any:
-        parameters, slots, _ = carry
-        loss, gradients = jax.value_and_grad(loss_of)(parameters)
-        updates, slots = opt.update(gradients, slots, parameters)
-        return optax.apply_updates(parameters, updates), slots, loss
-
-    parameters = [jnp.asarray(w) for w in model.weights()]
-    state = [(parameters, opt.init(parameters), jnp.float32(0))]
-    many = jax.jit(lambda carry, n: jax.lax.fori_loop(0, n, lambda _, c: step(c), carry), donate_argnums=0)
-
-    def run(steps: int) -> float:
-        state[0] = many(state[0], steps)
-        return float(state[0][2])
-
-    return run
+    return jax_steps(loss_of, optax.adam(RATE), [jnp.asarray(w) for w in model.weights()], x, y, loop=True)
 
 
 RUNS: dict[str, Callable[[Recurrent], Run]] = {

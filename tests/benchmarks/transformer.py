@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.loops import Run, jax_steps, torch_steps
 from tests.benchmarks.machine import describe, interleaved, median, pin
 from tests.benchmarks.models import Array
 
 LAYERS, WIDTH, HEADS, HIDDEN, TIME, BATCH, CLASSES = 2, 64, 4, 256, 32, 16, 10
 RATE = 1e-3
-
-Run = Callable[[int], float]
 
 
 def parameters() -> dict[str, Array]:
@@ -111,17 +110,7 @@ def torch_run(activation: str, compile_: bool = False) -> Run:
         attention, act = F.scaled_dot_product_attention, getattr(F, activation)
         return F.cross_entropy(encoder(p, a, attention, norm, act, lambda v: v.transpose(1, 2)), b)
 
-    forward = torch.compile(forward) if compile_ else forward
-
-    def run(steps: int) -> float:
-        for _ in range(steps):
-            opt.zero_grad(set_to_none=True)
-            loss = forward(inputs, targets)
-            loss.backward()
-            opt.step()
-        return float(loss.item())
-
-    return run
+    return torch_steps(forward, opt, inputs, targets, compile_=compile_)
 
 
 def jax_run(activation: str, loop: bool) -> Run:
@@ -146,28 +135,8 @@ def jax_run(activation: str, loop: bool) -> Run:
         logits = encoder(p, a, attention, norm, act, lambda v: jnp.swapaxes(v, 1, 2))
         return optax.softmax_cross_entropy_with_integer_labels(logits, b).mean()
 
-    def step(carry: Any, a: Any, b: Any) -> Any:
-        p, slots, _ = carry
-        loss, gradients = jax.value_and_grad(loss_of)(p, a, b)
-        updates, slots = opt.update(gradients, slots, p)
-        return optax.apply_updates(p, updates), slots, loss
-
     start = {name: jnp.asarray(value) for name, value in parameters().items()}
-    state = [(start, opt.init(start), jnp.float32(0))]
-    once = jax.jit(step, donate_argnums=0)
-    many = jax.jit(
-        lambda carry, a, b, n: jax.lax.fori_loop(0, n, lambda _, c: step(c, a, b), carry), donate_argnums=0
-    )
-
-    def run(steps: int) -> float:
-        if loop:
-            state[0] = many(state[0], x, y, steps)
-        else:
-            for _ in range(steps):
-                state[0] = once(state[0], x, y)
-        return float(state[0][2])
-
-    return run
+    return jax_steps(loss_of, opt, start, x, y, loop=loop)
 
 
 RUNS: dict[str, Callable[[str], Run]] = {
