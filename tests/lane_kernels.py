@@ -11,7 +11,8 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from graphc.codegen.lanes import Lanes
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.runtime.targets import V2, V3, V4, Target, cpu_flags, x86
 
 DTYPES: dict[str, Any] = {

@@ -11,7 +11,8 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.matmul import Epilogue, Operand, emit_matmul
 from graphc.codegen.matmul_tile import ELEMENT
 from graphc.runtime.targets import Target

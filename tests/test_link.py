@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from graphc.codegen.link import link_shared
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.object import emit_assembly, emit_object
 from graphc.codegen.outputs import archive, link_with_cc, write_output
 from graphc.errors import BuildError, InternalError, TargetError

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.matmul import Epilogue
 from graphc.errors import InternalError
 from graphc.runtime import targets

@@ -22,7 +22,8 @@ from graphc.codegen.guards import (
     too_large,
 )
 from graphc.codegen.library import KernelLibrary
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Size, Symbol
 from graphc.runtime.status import Status
 from graphc.schedule.epoch import depends, runs_epochs

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from graphc.codegen.address import MEMORY
 from graphc.codegen.emission import Emission, Lane
-from graphc.codegen.llvm import Builder, Value, element_type, lane_count, natural_alignment, suffix, vector_type
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, element_type, lane_count, natural_alignment, suffix, vector_type
 from graphc.errors import InternalError
 from graphc.ir.dim import Size
 from graphc.schedule.kernel import Access, Index, Load, Stmt, Store, walk

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Atom, Dim, Size, Symbol, lower_bound
 from graphc.schedule.kernel import Axis, Buffer, Index
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.codegen.llvm import Value, suffix
+from graphc.codegen.llvm_types import Value, suffix
 
 if TYPE_CHECKING:
     from graphc.codegen.lanes import Lanes

@@ -13,7 +13,7 @@ from itertools import groupby, product
 from typing import NamedTuple
 
 from graphc.codegen.emission import Emission
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Walk, emit_tile, for_each
 from graphc.schedule.convolution_tiles import LANEWISE_UNROLLED
 from graphc.schedule.kernel import Axis, Convolve, Guard, Index, Row

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.runtime.targets import Target
 
 #: (leaf, register, bit) of each feature; Intel SDM volume 2A, CPUID.

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from graphc.codegen.address import Addresses, Sizes
 from graphc.codegen.folds import index_lanes
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Size
 from graphc.runtime.targets import Target
 from graphc.schedule.kernel import Axis, Buffer, Index, Kernel, Stmt

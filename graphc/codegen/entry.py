@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from graphc.codegen.address import Sizes
 from graphc.codegen.library import KernelLibrary
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.steps import StepEmitter
 from graphc.schedule.kernel import Buffer
 from graphc.schedule.layout import StateLayout

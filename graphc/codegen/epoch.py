@@ -16,7 +16,8 @@ from graphc.codegen.address import MEMORY, Sizes
 from graphc.codegen.copy import COPY_BYTES
 from graphc.codegen.guards import INVALID, Checks, check_state, check_workspace, is_null, status
 from graphc.codegen.lanes import Lanes
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import align_up
 from graphc.runtime.signature import ALIGN
 from graphc.runtime.status import Status

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from graphc.codegen.lanes import ELEMENTS, Lanes
-from graphc.codegen.llvm import Builder, Value, lane_count, vector_type
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, lane_count, vector_type
 from graphc.ops.base import ArgReduction, Reduction
 from graphc.ops.reduction import ArgMax
 from graphc.runtime.targets import Target

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.codegen.address import MEMORY, Sizes
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Atom, Size, Symbol, lower_bound
 from graphc.runtime.signature import ABI, ALIGN, STATE_MAGIC
 from graphc.runtime.status import Status

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.codegen.llvm import Value, vector_type
+from graphc.codegen.llvm_types import Value, vector_type
 
 if TYPE_CHECKING:
     from graphc.codegen.lanes import Lanes

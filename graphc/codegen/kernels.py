@@ -10,7 +10,8 @@ from graphc.codegen.access import accesses_of, emit_load, emit_store
 from graphc.codegen.convolve import emit_convolve
 from graphc.codegen.emission import Chunks, Emission, Lane, Rule
 from graphc.codegen.lanes import ELEMENTS, Lanes
-from graphc.codegen.llvm import Builder, Value, lane_count
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, lane_count
 from graphc.codegen.loops import emit_loop
 from graphc.codegen.matmul import Operand, emit_matmul
 from graphc.codegen.reduce import emit_reduce

@@ -17,7 +17,8 @@ from graphc.codegen.arithmetic import (
     next_toward,
     saturate,
 )
-from graphc.codegen.llvm import Builder, Value, suffix, vector_type
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, suffix, vector_type
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
 

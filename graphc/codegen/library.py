@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphc.codegen.kernels import emit_kernel
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import symbols_of
 from graphc.ir.types import TensorType
 from graphc.runtime.targets import Target

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from graphc.codegen.access import accesses_of
 from graphc.codegen.emission import Chunks, Emission
 from graphc.codegen.folds import State
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 from graphc.schedule.kernel import Axis, Loop, Stmt
 
 #: Emits one round: what is carried into it -> what is carried out of it.

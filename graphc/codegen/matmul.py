@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, natural_alignment, vector_type
 from graphc.codegen.matmul_pack import Columns, pack_columns, pack_rows
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, for_each, row_walk
 from graphc.codegen.transpose import load_transposed

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from graphc.codegen.llvm import Builder, Value, natural_alignment, vector_type
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, natural_alignment, vector_type
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, integer, panel_offset
 from graphc.codegen.transpose import load_transposed
 

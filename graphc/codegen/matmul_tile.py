@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from graphc.codegen.llvm import Builder, Value, vector_type
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, vector_type
 from graphc.runtime.targets import Target
 from graphc.schedule.tiles import FLIPPED, Layout
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.runtime import fast
 
 NULL = Value("ptr", "null")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graphc.codegen.emission import Emission, Lane
 from graphc.codegen.folds import Folding, State, across, folding, index_lanes
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.loops import counted, vectorised
 from graphc.errors import InternalError
 from graphc.ops.base import ArgReduction

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from graphc.codegen.address import MEMORY
 from graphc.codegen.emission import Emission
-from graphc.codegen.llvm import Builder, Module, Value, lane_count, suffix, vector_type
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value, lane_count, suffix, vector_type
 from graphc.ir.types import DTYPES, DType
 from graphc.schedule.kernel import Sort
 from graphc.schedule.sweeps import packs

@@ -12,7 +12,8 @@ from graphc.codegen.cpu import BASELINE, lacks_features
 from graphc.codegen.entry import emit_body, emit_places
 from graphc.codegen.guards import NULL, Checks, check_state, header, is_misaligned, is_null, status
 from graphc.codegen.library import KernelLibrary
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.errors import InternalError
 from graphc.runtime.signature import ALIGN, Signature
 from graphc.runtime.status import Status

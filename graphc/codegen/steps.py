@@ -8,7 +8,8 @@ from typing import Any
 
 from graphc.codegen.address import Sizes
 from graphc.codegen.library import KernelLibrary
-from graphc.codegen.llvm import Builder, Value
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Size
 from graphc.schedule.kernel import Buffer, Kernel
 from graphc.schedule.steps import CondStep, ScanStep, Slice, Step, WhileStep, every_step

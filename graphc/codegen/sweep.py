@@ -7,7 +7,7 @@ import numpy as np
 from graphc.codegen.emission import Emission, Lane
 from graphc.codegen.folds import State
 from graphc.codegen.lanes import ELEMENTS
-from graphc.codegen.llvm import vector_type
+from graphc.codegen.llvm_types import vector_type
 from graphc.codegen.loops import counted
 from graphc.schedule.kernel import Sweep
 

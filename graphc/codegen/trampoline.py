@@ -11,7 +11,8 @@ calls into Python, so that no other thread can come in between.
 from __future__ import annotations
 
 from graphc.codegen.link import link_shared
-from graphc.codegen.llvm import Builder, Module, Value
+from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.object import emit_object
 from graphc.codegen.python_objects import NULL, ObjectBuilder
 from graphc.runtime import fast

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphc.codegen.llvm import Builder, Value, lane_count
+from graphc.codegen.llvm import Builder
+from graphc.codegen.llvm_types import Value, lane_count
 
 #: Bytes inside which x86 shuffles elements of two vectors in one operation.
 CHUNK_BYTES = 16

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 
 if TYPE_CHECKING:
     from graphc.codegen.lanes import Lanes

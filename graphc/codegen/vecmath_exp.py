@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.vecmath import (
     FORMATS,
     Table,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 from graphc.codegen.vecmath import FORMATS, Table, polynomial
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.codegen.llvm import Value
+from graphc.codegen.llvm_types import Value
 
 if TYPE_CHECKING:
     from graphc.codegen.lanes import Lanes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graphc.codegen.llvm import Value, suffix, vector_type
+from graphc.codegen.llvm_types import Value, suffix, vector_type
 from graphc.codegen.vecmath import (
     FORMATS,
     Pair,
