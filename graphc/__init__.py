@@ -17,8 +17,8 @@ import numpy as _numpy  # the one dependency that every use has
 from graphc.version import VERSION
 
 if TYPE_CHECKING:  # `as` exports a name to strict type checkers
-    from graphc import augment as augment, errors as errors, init as init, losses as losses, metrics as metrics
-    from graphc import nn as nn, optim as optim
+    from graphc import augment as augment, errors as errors, init as init, inspect as inspect, losses as losses
+    from graphc import metrics as metrics, nn as nn, optim as optim
     from graphc.errors import (
         ArgumentError as ArgumentError,
         AxisError as AxisError,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     )
     from graphc.frontend.interpret import interpret as interpret
     from graphc.frontend.jit import jit as jit
+    from graphc.frontend.probe import tap as tap
     from graphc.frontend.program import Entry as Entry, Program as Program
     from graphc.frontend.tensor import Tensor as Tensor
     from graphc.frontend.transforms import grad as grad, gradients as gradients, value_and_grad as value_and_grad
@@ -93,6 +94,7 @@ _NAMES = {
     "graphc.frontend.variable": ("Initial", "Variable"),
     "graphc.frontend.program": ("Entry", "Program"),
     "graphc.frontend.jit": ("jit",),
+    "graphc.frontend.probe": ("tap",),
     "graphc.frontend.interpret": ("interpret",),
     "graphc.frontend.transforms": ("grad", "gradients", "value_and_grad"),
     "graphc.frontend.checkpoint": ("checkpoint",),
@@ -139,7 +141,10 @@ _HOMES = {name: (module, name) for module, names in _NAMES.items() for name in n
 _HOMES |= {"bool": ("graphc.ir.types", "bool_"), "dim": ("graphc.ir.dim", "symbol")}
 _HOMES["remat"] = _HOMES["checkpoint"]
 _HOMES["__array_namespace_info__"] = ("graphc.frontend.namespace", "NamespaceInfo")
-_SUBMODULES = {name: f"graphc.{name}" for name in ("augment", "errors", "init", "losses", "metrics", "nn", "optim")}
+_SUBMODULES = {
+    name: f"graphc.{name}"
+    for name in ("augment", "errors", "init", "inspect", "losses", "metrics", "nn", "optim")
+}
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 
 __all__ = sorted([*(n for n in _HOMES if n[0] != "_"), *_SUBMODULES, "e", "inf", "nan", "newaxis", "pi"])

@@ -14,6 +14,7 @@ from graphc.frontend.names import Names
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording
 from graphc.frontend.signature import argument_types, caller_locals, expect_function, site_of
+from graphc.ir.node import Array
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ class Entry:
                 help=f"compile the program first: compiled = program.compile(); compiled.{self.name}(…)",
             )
         return self.function(*args, **options)
+
+    def values(self, *args: Any, state: Mapping[str, Array] | None = None, **options: Any) -> dict[str, Array]:
+        """What `gr.tap` names in it, by name, on some arguments and a state (by name; that of seed 0 by default).
+
+        It is compiled when it is first asked for. The state stays as it is.
+        """
+        from graphc.frontend.probe import probe, tapped
+
+        found: dict[str, Array] = probe(self, tapped, args, options, state)
+        return found
 
     def __repr__(self) -> str:
         return f"<entry {self.name}{inspect.signature(self.function)} of {self.program.name}>"
@@ -112,7 +123,7 @@ class Program:
         """
         from graphc.compile import compile_program
 
-        return compile_program(
+        compiled = compile_program(
             self.trace(),
             threads=threads,
             cpu=cpu,
@@ -122,6 +133,9 @@ class Program:
             cast=cast,
             activation_memory_budget=activation_memory_budget,
         )
+        for name, bound in compiled.entries.items():
+            bound.origin = self.entries[name]
+        return compiled
 
     def build(
         self,

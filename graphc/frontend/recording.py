@@ -16,6 +16,7 @@ from graphc.records import Record
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
+    from graphc.frontend.tensor import Tensor
     from graphc.frontend.values import Values
     from graphc.frontend.variable import Variable
 
@@ -55,6 +56,8 @@ class Recording:
         self.calls: list[object] = []  # the layers that are being called, the innermost last
         self.training: bool | None = None
         self.random_sites = 0
+        self.taps: dict[str, Tensor] = {}  # what `gr.tap` named
+        self.results: list[tuple[str, object]] = []  # what layers gave, by path, in the order of calls' ends
         self.indices: list[Node] = []  # of the vmaps that operations are inside of: scalars, the innermost last
         self.known: Values | None = None
         self._symbols: dict[str, Dim] = {}

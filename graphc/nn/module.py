@@ -158,7 +158,9 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
                     self._adopt(attribute, value)
             if wants_mode:
                 options["training"] = recording.training
-            return call(self, *args, **options)
+            result = call(self, *args, **options)
+            recording.results.append((path, result))
+            return result
 
     return wrapper
 

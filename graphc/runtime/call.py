@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from graphc.errors import ArgumentError, ShapeError
+from graphc.errors import ArgumentError, ShapeError, UnsupportedError
 from graphc.records import Record
 from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, integer, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
@@ -52,14 +52,25 @@ class Call(Record):
         return Call(inputs, {**self.symbols, batch: end - start}, Results(entry, outputs, frozenset()))
 
 
+class Origin(Protocol):
+    """An entry as it was written, which can be traced again."""
+
+    def values(self, *args: Any, state: Mapping[str, Array] | None, **options: Any) -> dict[str, Array]:
+        """What `gr.tap` names in it."""
+
+
 class BoundEntry:
     """An entry point over one state. It keeps the code and the state alive."""
 
     #: `_address` sorts first, which makes it the first slot: the trampoline finds the entry's descriptor there.
-    __slots__ = ("__weakref__", "_address", "_artifact", "_fast", "_function", "_need_of", "cast", "entry", "state")
+    __slots__ = (
+        "__weakref__", "_address", "_artifact", "_fast", "_function", "_need_of", "cast", "entry", "origin", "state",
+    )  # fmt: skip
 
     def __init__(self, entry: Entry, state: State, cast: Cast = None):
         self.entry, self.state, self.cast = entry, state, cast
+        #: The entry of the Program that it was compiled from; None where it was loaded from a file.
+        self.origin: Origin | None = None
         self._artifact: Artifact = state.artifact
         self._function = self._artifact.entry(entry)
         self._need_of = self._artifact.workspace(entry)
@@ -156,6 +167,19 @@ class BoundEntry:
             part = whole.rows(start, min(rows, start + batch_size))
             self._enter(self._function, part, self._need(part.symbols), self._dims(part.symbols))
         return whole.results.tree()
+
+    def values(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
+        """What `gr.tap` names in it, by name, on some arguments and the state as it is, which stays so.
+
+        Compiled when it is first asked for. Raises `UnsupportedError` for a program that was loaded from a file.
+        """
+        if self.origin is None:
+            raise UnsupportedError(
+                f"{self.entry.name}.values: a loaded program holds no source to look into",
+                site=user_site(),
+                help="ask the program that program.compile() gives",
+            )
+        return self.origin.values(*args, state=self.state, **kwargs)
 
     # -- parts of a call --------------------------------------------------------------------------------------------
 

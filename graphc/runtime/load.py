@@ -66,6 +66,8 @@ class Compiled:
         """The same code over a state of its own."""
         other = type(self)(self._artifact, seed, self._cast)
         other.builder = self.builder
+        for name, entry in self.entries.items():
+            other.entries[name].origin = entry.origin
         return other
 
     def save(self, path: str | Path) -> None:

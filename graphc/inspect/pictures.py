@@ -1,0 +1,51 @@
+"""Figures of matplotlib, an optional package: made without its global state, written where a path is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.errors import ArgumentError
+from graphc.sites import user_site
+
+INK, BLUE, ORANGE = "#333333", "#3b6ea8", "#d1701f"
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty Figure, in inches. Raises `ArgumentError` where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ArgumentError(
+            "pictures need matplotlib, which is not installed",
+            site=user_site(),
+            help="pip install 'graphc[plots]'",
+        ) from None
+    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+
+
+def written(picture: Any, path: str | os.PathLike[str] | None) -> Any:
+    """The Figure, saved as the path's ending says."""
+    if path is not None:
+        picture.savefig(path)
+    return picture
+
+
+def shades_of_water(count: int) -> list[tuple[float, float, float]]:
+    """Colours from deep to shallow."""
+    deep, middle, shallow = (0.13, 0.40, 0.66), (0.55, 0.80, 0.80), (0.96, 0.98, 0.94)
+    places = [2 * i / max(1, count - 1) for i in range(count)]
+    return [between(deep, middle, p) if p < 1 else between(middle, shallow, p - 1) for p in places]
+
+
+def between(a: Sequence[float], b: Sequence[float], part: float) -> tuple[float, float, float]:
+    """A colour on the way from one to another."""
+    red, green, blue = (x + (y - x) * part for x, y in zip(a, b, strict=True))
+    return red, green, blue
+
+
+def bare(axes: Any, *sides: str) -> None:
+    """Axes without a frame but for some sides."""
+    for side in ("left", "right", "top", "bottom"):
+        axes.spines[side].set_visible(side in sides)
