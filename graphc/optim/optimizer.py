@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar, Unpack
 
 import numpy as np
 
-from graphc import init
 from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
-from graphc.frontend.variable import Initial, Variable
+from graphc.frontend.variable import Variable
 from graphc.ir.types import DType, i64
-from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, expect_limit
+from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
+from graphc.optim.groups import Group
 from graphc.optim.schedules import Schedule
-from graphc.optim.style import Style, expect_between, expect_style
+from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate
+from graphc.optim.state import belonging, kept, slot
+from graphc.optim.style import Style, expect_style
 from graphc.sites import user_site
 
-Rate: TypeAlias = float | Tensor | Schedule
 T = TypeVar("T")
 Pairs: TypeAlias = Iterable[tuple[Tensor, Variable]]
-
-
-class Settings(TypedDict, total=False):
-    """What every optimizer takes besides its rule's own hyper-parameters.
-
-    `weight_decay` λ (0): added to the gradient as λθ, or with `decoupled` taken from the parameter as ηλθ before its
-    step; decoupled by default in Keras's style and for AdamW. `clip_value`, `clip_norm`, `clip_global_norm`: limits of
-    each element, of each gradient's norm, of the norm of all. `accumulate` k (1): the mean of k gradients is taken
-    every k calls, in between nothing changes but `accumulated`.
-    """
-
-    weight_decay: float
-    decoupled: bool | None
-    clip_value: float | None
-    clip_norm: float | None
-    clip_global_norm: float | None
-    accumulate: int
-
-
-DEFAULTS = Settings(
-    weight_decay=0.0, decoupled=None, clip_value=None, clip_norm=None, clip_global_norm=None, accumulate=1
-)
 
 
 class Optimizer:
@@ -55,6 +34,7 @@ class Optimizer:
     `adam/step` where the rule counts. Slots stand below their parameter: `dense/kernel/adam/m`.
     A learning rate that is a number is such state, which Python and C may write; a Tensor or Variable is used as it
     is; a `Schedule` is computed from the number of the step.
+    A group of parameters with settings of its own has a rule of its own, which shares the number of the step.
     """
 
     #: Names of the values kept for each parameter, of its type.
@@ -66,6 +46,13 @@ class Optimizer:
     #: Whether the rule depends on the number of the step.
     counts: bool = False
 
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        optimizer = super().__new__(cls)
+        optimizer._given = args, options
+        return optimizer
+
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
     def __init__(
         self, learning_rate: Rate, name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings]
     ):
@@ -76,6 +63,8 @@ class Optimizer:
         self.settings = checked_settings(own, settings)
         self.counts = self.counts or isinstance(learning_rate, Schedule)
         self._given_rate = learning_rate
+        self._whole: Optimizer = self  # what a group's rule is part of
+        self._rated: Optimizer = self  # whose learning rate it is
         self._rate: Variable | None = None
         self._count: Variable | None = None
         self._waiting: Variable | None = None
@@ -84,6 +73,8 @@ class Optimizer:
         self._sums: dict[Variable, Variable] = {}
         self._number: Tensor | None = None  # of the step that is being traced
         self._shared: dict[object, Any] = {}
+        self._advanced: Mapping[str, Tensor] = {}
+        self._rules = {g: self._rule_for(g) for g in self.settings["groups"] if not g.frozen}
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
         """The parameter's new value and the slots', from the old ones. All have the parameter's type but the rate."""
@@ -108,7 +99,7 @@ class Optimizer:
     def compute_gradients(
         self, loss: Tensor, params: Sequence[Variable] | None = None
     ) -> list[tuple[Tensor, Variable]]:
-        """(gradient, Variable) for every trainable Variable that a loss depends on, or those given.
+        """(gradient, Variable) for every trainable Variable that a loss depends on, or those given; none that's frozen.
 
         Raises `GradientError` where the loss is no float scalar, `ArgumentError` where there is nothing to minimise
         over or a parameter is no Variable.
@@ -117,6 +108,7 @@ class Optimizer:
             chosen = trainable_in(as_tensor(loss))
         else:
             chosen = [expect_variable("params", p) for p in ([params] if isinstance(params, Variable) else params)]
+        chosen = [p for p in chosen if self._rule(p) is not None]
         if not chosen:
             raise ArgumentError(
                 "there is nothing to minimise over: the loss depends on no trainable Variable",
@@ -126,38 +118,37 @@ class Optimizer:
         return list(zip(gradients(loss, chosen), chosen, strict=True))
 
     def apply_gradients(self, pairs: Pairs, learning_rate: Rate | None = None) -> None:
-        """Assign every parameter its update; a gradient has its parameter's type.
+        """Assign every parameter its update; a gradient has its parameter's type. What is frozen stays as it is.
 
         Raises `TraceError` where an optimizer did so before in this entry, `ArgumentError` for what are no pairs of
         a gradient and a Variable.
         """
         recording = current("an optimizer's step")
-        updates = [in_computed(*expect_pair(pair)) for pair in pairs]
-        if not updates:
+        given = [in_computed(*expect_pair(pair)) for pair in pairs]
+        if not given:
             raise ArgumentError("apply_gradients: no pairs", site=user_site())
-        parameters = [parameter for _, parameter in updates]
-        self._prepare(parameters)
-        before, path = recording.path, recording.names.path(self)
-        recording.path = path
-        try:
-            self._number = None
-            self._shared.clear()
-            rate = self._rate_of(learning_rate)
-            due, directions = self._accumulated(updates)
-            self._count_step(due)
-            for gradient, parameter in zip(self._clipped(directions), parameters, strict=True):
+        steps = [Step(rule, g, p) for g, p in given if (rule := self._rule(p)) is not None]
+        if not steps:
+            return
+        self._prepare(steps)
+        rules = list(dict.fromkeys(step.rule for step in steps))
+        with belonging(recording, self):
+            self._begin(recording, rules)
+            rates = {rule: rule._rate_of(learning_rate) for rule in rules}
+            due, averaged = self._accumulated(steps)
+            self._count_step(due, rules)
+            for rule, gradient, parameter in self._clipped(averaged):
                 self._claim(recording, parameter)
-                self._update(parameter, gradient, rate, due)
-        finally:
-            recording.path = before
+                rule._update(parameter, gradient, rates[rule], due)
 
     def count(self, dtype: DType) -> Tensor:
         """The number of this step, from 1, as a float scalar; for rules that set `counts`."""
-        if self._count is None:
+        whole = self._whole
+        if whole._count is None:
             raise InternalError(f"{type(self).__name__} reads the number of the step but does not set `counts`")
-        if self._number is None:
-            self._number = self._count + 1
-        return cast(self._number, dtype)
+        if whole._number is None:
+            whole._number = whole._count + 1
+        return cast(whole._number, dtype)
 
     def scalar(self, name: str, dtype: DType) -> Tensor:
         """One of the optimizer's own scalars, as `advance` left it."""
@@ -172,85 +163,112 @@ class Optimizer:
 
     # -- parts of a step --------------------------------------------------------------------------------------------
 
-    def _accumulated(self, updates: Sequence[tuple[Tensor, Variable]]) -> tuple[Tensor | None, list[Tensor]]:
+    def _rule_for(self, group: Group) -> Optimizer:
+        """An optimizer like this one, with a group's settings."""
+        rule = type(self)(**group.arguments(type(self), *self._given))
+        rule.name, rule.stem, rule.site, rule._whole = group.name, "group", group.site, self
+        rule._rated = rule if "learning_rate" in group.overrides else self
+        self.counts = self.counts or rule.counts
+        return rule
+
+    def _rule(self, parameter: Variable) -> Optimizer | None:
+        """What updates a parameter; None for a frozen one."""
+        for group in self.settings["groups"]:
+            if parameter in group:
+                return self._rules.get(group)
+        return self
+
+    def _begin(self, recording: Recording, rules: Iterable[Optimizer]) -> None:
+        """Forget the step before; rules of groups have their names below this one's."""
+        self._number = None
+        for rule in rules:
+            rule._shared.clear()
+            recording.names.path(rule, recording.path)
+
+    def _accumulated(self, steps: Sequence[Step]) -> tuple[Tensor | None, Sequence[Step]]:
         """Whether this call takes a step (None: each one does), and the gradients it takes it along."""
         every = self.settings["accumulate"]
         if self._waiting is None:
-            return None, [gradient for gradient, _ in updates]
+            return None, steps
         waiting = self._waiting + 1
         due = waiting >= every
         self._waiting.assign(api.where(due, 0, waiting))
         means = []
-        for gradient, parameter in updates:
+        for rule, gradient, parameter in steps:
             total = self._sums[parameter] + gradient
             self._sums[parameter].assign(api.where(due, 0.0, total))
-            means.append(total / every)
+            means.append(Step(rule, total / every, parameter))
         return due, means
 
-    def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients within the limits that are set."""
-        settings, found = self.settings, list(gradients)
-        if settings["clip_value"] is not None:
-            found = clip_by_value(found, settings["clip_value"])
-        if settings["clip_norm"] is not None:
-            found = clip_by_norm(found, settings["clip_norm"], self.style)
-        if settings["clip_global_norm"] is not None:
-            found = clip_by_global_norm(found, settings["clip_global_norm"], self.style)
-        return found
+    def _clipped(self, steps: Sequence[Step]) -> Sequence[Step]:
+        """The gradients within the limits that are set: a group's own, then that of all together."""
+        found = [step.rule._clipped_alone(step.gradient) for step in steps]
+        if self.settings["clip_global_norm"] is not None:
+            found = clip_by_global_norm(found, self.settings["clip_global_norm"], self.style)
+        return [step._replace(gradient=gradient) for step, gradient in zip(steps, found, strict=True)]
 
-    def _count_step(self, due: Tensor | None) -> None:
+    def _clipped_alone(self, gradient: Tensor) -> Tensor:
+        """A gradient within the limits of its elements and of its own norm."""
+        if self.settings["clip_value"] is not None:
+            (gradient,) = clip_by_value([gradient], self.settings["clip_value"])
+        if self.settings["clip_norm"] is not None:
+            (gradient,) = clip_by_norm([gradient], self.settings["clip_norm"], self.style)
+        return gradient
+
+    def _count_step(self, due: Tensor | None, rules: Iterable[Optimizer]) -> None:
         """The number of this step, and the scalars that change with it."""
         if self._count is not None:
             keep(self._count, self.count(i64), due)
-        old = {name: as_tensor(variable) for name, variable in self._scalars.items()}
-        self._advanced = {**old, **self.advance(old)}
-        for name, variable in self._scalars.items():
-            keep(variable, self._advanced[name], due)
+        for rule in rules:
+            old = {name: as_tensor(variable) for name, variable in rule._scalars.items()}
+            rule._advanced = {**old, **rule.advance(old)}
+            for name, variable in rule._scalars.items():
+                keep(variable, rule._advanced[name], due)
 
     def _rate_of(self, given: Rate | None) -> Tensor:
-        """The rate of one step: the one given for it, else the optimizer's."""
-        rate = given if given is not None else self._given_rate if self._rate is None else self._rate
-        if isinstance(rate, Schedule):
-            if not self.counts:
+        """The rate of one step: a group's own, else the one given for the step, else the optimizer's."""
+        own, whole = self._rated, self._whole
+        if given is None or own is not whole:
+            given = own._given_rate if own._rate is None else own._rate
+        if isinstance(given, Schedule):
+            if not whole.counts:
                 raise ArgumentError(
-                    f"{self.stem}: a schedule for one step, where the optimizer does not count its steps",
+                    f"{whole.stem}: a schedule for one step, where the optimizer does not count its steps",
                     site=user_site(),
                     help="give the schedule to the optimizer itself",
                 )
-            return as_tensor(rate(self.count(self._dtype) - 1.0))
-        return as_tensor(rate)
+            return as_tensor(given(self.count(self._dtype) - 1.0))
+        return as_tensor(given)
 
-    def _prepare(self, parameters: Sequence[Variable]) -> None:
+    def _prepare(self, steps: Sequence[Step]) -> None:
         """Create the optimizer's own state at its first use; its scalars have the widest dtype of the parameters."""
-        self._dtype = max((p.dtype.computed for p in parameters), key=lambda t: t.itemsize)
-        if self._rate is None and not isinstance(self._given_rate, (Tensor, Schedule)):
-            self._rate = self._variable(np.asarray(self._given_rate, self._dtype.numpy), "learning_rate")
+        dtype = max((s.parameter.dtype.computed for s in steps), key=lambda t: t.itemsize)
+        for rule in dict.fromkeys(s.rule for s in steps):
+            rule._rated._prepare_rate(dtype)
+            rule._prepare_scalars(dtype)
         if self._count is None and self.counts:
-            self._count = self._variable(np.zeros((), np.int64), "step")
+            self._count = kept(np.zeros((), np.int64), "step", self)
         if self._waiting is None and self.settings["accumulate"] > 1:
-            self._waiting = self._variable(np.zeros((), np.int64), "waiting")
-        for name, initial in self.scalars.items():
-            if name not in self._scalars:
-                self._scalars[name] = self._variable(np.asarray(initial, self._dtype.numpy), name)
-        for parameter in parameters:
-            if parameter not in self._slots:
-                self._slots[parameter] = tuple(
-                    self._slot(parameter, slot, self.initial_slots.get(slot, 0.0)) for slot in self.slots
+            self._waiting = kept(np.zeros((), np.int64), "waiting", self)
+        for rule, _, parameter in steps:
+            if parameter not in rule._slots:
+                rule._slots[parameter] = tuple(
+                    slot(parameter, name, self, initial=rule.initial_slots.get(name, 0.0)) for name in rule.slots
                 )
                 if self._waiting is not None:
-                    self._sums[parameter] = self._slot(parameter, "accumulated", 0.0)
+                    self._sums[parameter] = slot(parameter, "accumulated", self)
 
-    def _slot(self, parameter: Variable, stem: str, initial: float) -> Variable:
-        """State of a parameter's shape, in the dtype that it is computed in."""
-        shape = [int(s) for s in parameter.type.shape]  # type: ignore[arg-type]
-        return self._variable(init.constant(shape, parameter.dtype.computed, value=initial), stem, parameter)
+    def _prepare_rate(self, dtype: DType) -> None:
+        """Create the learning rate, where it is state."""
+        if self._rate is None and not isinstance(self._given_rate, (Tensor, Schedule)):
+            self._rate = kept(np.asarray(self._given_rate, dtype.numpy), "learning_rate", self)
 
-    def _variable(self, initial: np.ndarray | Initial, stem: str, parameter: Variable | None = None) -> Variable:
-        """State of this optimizer, below its parameter if it is of one."""
-        variable = Variable(initial, trainable=False)
-        variable.stem = stem
-        variable.owners = (self,) if parameter is None else (parameter, self)
-        return variable
+    def _prepare_scalars(self, dtype: DType) -> None:
+        """Create the scalars of a rule."""
+        self._dtype = dtype
+        for name, initial in self.scalars.items():
+            if name not in self._scalars:
+                self._scalars[name] = kept(np.asarray(initial, dtype.numpy), name, self)
 
     def _claim(self, recording: Recording, parameter: Variable) -> None:
         """Raise `TraceError` where an optimizer updated the parameter before in this entry."""
@@ -285,6 +303,14 @@ class Optimizer:
         return parameter, gradient + decay * parameter
 
 
+class Step(NamedTuple):
+    """One parameter's part of a step: what updates it, along which gradient."""
+
+    rule: Optimizer
+    gradient: Tensor
+    parameter: Variable
+
+
 def in_computed(gradient: Tensor, parameter: Variable) -> tuple[Tensor, Variable]:
     """A pair with the gradient in the dtype that it is computed in: steps on 16-bit parameters are taken in f32."""
     return cast(gradient, gradient.dtype.computed), parameter
@@ -293,34 +319,6 @@ def in_computed(gradient: Tensor, parameter: Variable) -> tuple[Tensor, Variable
 def keep(variable: Variable, value: Tensor, due: Tensor | None) -> None:
     """Assign a value, where a step is due."""
     variable.assign(value if due is None else api.where(due, value, as_tensor(variable)))
-
-
-def checked_settings(name: str, given: Settings) -> Settings:
-    """All settings, defaults filled in. Raises `ArgumentError` for unknown ones and values that can't be."""
-    for key in given:
-        if key not in DEFAULTS:
-            raise ArgumentError(f"{name}: takes no {key!r}", site=user_site(), help=f"it has {', '.join(DEFAULTS)}")
-    settings: Settings = {**DEFAULTS, **given}
-    expect_between(name, 0.0, float("inf"), weight_decay=settings["weight_decay"])
-    for limit in (settings["clip_value"], settings["clip_norm"], settings["clip_global_norm"]):
-        if limit is not None:
-            expect_limit(name, limit)
-    if isinstance(settings["accumulate"], bool) or not isinstance(settings["accumulate"], int):
-        raise ArgumentError(f"{name}: accumulate={settings['accumulate']!r} is not an integer", site=user_site())
-    expect_between(name, 1, float("inf"), accumulate=settings["accumulate"])
-    return settings
-
-
-def expect_rate(name: str, rate: object) -> None:
-    """Raise `ArgumentError` unless a learning rate is a real number, a Tensor, a Variable or a Schedule."""
-    if isinstance(rate, (Tensor, Variable, Schedule)):
-        return
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
-        raise ArgumentError(
-            f"{name}: learning_rate={rate!r} is not a number",
-            site=user_site(),
-            help="use a number, a Tensor, a Variable or a schedule of graphc.optim",
-        )
 
 
 def expect_pair(pair: Any) -> tuple[Tensor, Variable]:

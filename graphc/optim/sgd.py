@@ -6,7 +6,8 @@ from typing import Unpack
 
 from graphc.frontend import api
 from graphc.frontend.tensor import Tensor
-from graphc.optim.optimizer import Optimizer, Rate, Settings
+from graphc.optim.optimizer import Optimizer
+from graphc.optim.settings import Rate, Settings
 from graphc.optim.style import Style, default, expect_between
 
 

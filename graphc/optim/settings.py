@@ -1,0 +1,79 @@
+"""What every optimizer takes besides its rule's own hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, TypedDict
+
+import numpy as np
+
+from graphc.errors import ArgumentError
+from graphc.frontend.tensor import Tensor
+from graphc.frontend.variable import Variable
+from graphc.optim.clipping import expect_limit
+from graphc.optim.groups import Group
+from graphc.optim.schedules import Schedule
+from graphc.optim.style import expect_between
+from graphc.sites import user_site
+
+Rate: TypeAlias = float | Tensor | Schedule
+
+
+class Settings(TypedDict, total=False):
+    """`weight_decay` λ (0): added to the gradient as λθ, or with `decoupled` taken from the parameter as ηλθ before its
+    step; decoupled by default in Keras's style and for AdamW. `clip_value`, `clip_norm`, `clip_global_norm`: limits of
+    each element, of each gradient's norm, of the norm of all. `accumulate` k (1): the mean of k gradients is taken
+    every k calls, in between nothing changes but `accumulated`. `groups`: parameters with settings of their own.
+    """
+
+    weight_decay: float
+    decoupled: bool | None
+    clip_value: float | None
+    clip_norm: float | None
+    clip_global_norm: float | None
+    accumulate: int
+    groups: Sequence[Group]
+
+
+DEFAULTS = Settings(
+    weight_decay=0.0, decoupled=None, clip_value=None, clip_norm=None, clip_global_norm=None, accumulate=1, groups=()
+)
+
+
+def checked_settings(name: str, given: Settings) -> Settings:
+    """All settings, defaults filled in. Raises `ArgumentError` for unknown ones and values that can't be."""
+    for key in given:
+        if key not in DEFAULTS:
+            raise ArgumentError(f"{name}: takes no {key!r}", site=user_site(), help=f"it has {', '.join(DEFAULTS)}")
+    settings: Settings = {**DEFAULTS, **given}
+    expect_between(name, 0.0, float("inf"), weight_decay=settings["weight_decay"])
+    for limit in (settings["clip_value"], settings["clip_norm"], settings["clip_global_norm"]):
+        if limit is not None:
+            expect_limit(name, limit)
+    if isinstance(settings["accumulate"], bool) or not isinstance(settings["accumulate"], int):
+        raise ArgumentError(f"{name}: accumulate={settings['accumulate']!r} is not an integer", site=user_site())
+    expect_between(name, 1, float("inf"), accumulate=settings["accumulate"])
+    expect_groups(name, settings["groups"])
+    return settings
+
+
+def expect_groups(name: str, groups: object) -> None:
+    """Raise `ArgumentError` unless something is a sequence of Groups."""
+    if not isinstance(groups, (list, tuple)) or not all(isinstance(g, Group) for g in groups):
+        raise ArgumentError(
+            f"{name}: groups={groups!r} is no list of groups",
+            site=user_site(),
+            help="groups=[optim.Group(net.head, learning_rate=1e-2)]",
+        )
+
+
+def expect_rate(name: str, rate: object) -> None:
+    """Raise `ArgumentError` unless a learning rate is a real number, a Tensor, a Variable or a Schedule."""
+    if isinstance(rate, (Tensor, Variable, Schedule)):
+        return
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+        raise ArgumentError(
+            f"{name}: learning_rate={rate!r} is not a number",
+            site=user_site(),
+            help="use a number, a Tensor, a Variable or a schedule of graphc.optim",
+        )
