@@ -18,7 +18,7 @@ from graphc.version import VERSION
 
 if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     from graphc import augment as augment, errors as errors, init as init, inspect as inspect, losses as losses
-    from graphc import metrics as metrics, nn as nn, optim as optim
+    from graphc import metrics as metrics, nn as nn, optim as optim, train as train
     from graphc.errors import (
         ArgumentError as ArgumentError,
         AxisError as AxisError,
@@ -143,7 +143,7 @@ _HOMES["remat"] = _HOMES["checkpoint"]
 _HOMES["__array_namespace_info__"] = ("graphc.frontend.namespace", "NamespaceInfo")
 _SUBMODULES = {
     name: f"graphc.{name}"
-    for name in ("augment", "errors", "init", "inspect", "losses", "metrics", "nn", "optim")
+    for name in ("augment", "errors", "init", "inspect", "losses", "metrics", "nn", "optim", "train")
 }
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 

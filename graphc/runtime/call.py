@@ -128,30 +128,16 @@ class BoundEntry:
         the state's epoch counter and increments that. The last batch may be smaller. Arguments without the batch
         dimension are passed to every batch. An interrupt takes effect between batches.
         """
-        self._require("epoch", self.entry.epoch)
-        call = self._prepare(args, kwargs, out, free=self.entry.batch)
-        rows = call.symbols[str(self.entry.batch)]
-        batch_size = positive(batch_size, f"{self.entry.name}.epoch: batch_size")
-        batches = self._batches(rows, batch_size, call.symbols)
-        fault = index_error(self.entry, call.inputs)
-        if fault is not None:
-            raise fault
-        dims = [call.symbols[s] for s in epoch_symbols(self.entry)]
-        need = self._checked(self._artifact.epoch_workspace(self.entry)(*dims, rows, batch_size), call.symbols)
-        chunk = max(1, EPOCH_CHUNK // (self.state.signature.state_bytes + ROW_OVERHEAD) // batch_size)
-        means = Means(call.results, rows)
-        with self._alone():
-            seed = self._seed(shuffle)
-            for first in range(0, batches, chunk):
-                count = min(chunk, batches - first)
-                self._enter(self._artifact.epoch(self.entry), call, need, dims, (rows, batch_size, seed, first, count))
-                means.add(min(rows, (first + count) * batch_size) - first * batch_size)
-            if shuffle is True:
-                counter = self.state.read(self.state.variable(EPOCH_COUNTER))
-                counter += 1
-                self.state.write({EPOCH_COUNTER: counter})
-        means.finish()
-        return call.results.tree()
+        return Minibatches(self, args, kwargs, batch_size, out).run(shuffle)
+
+    def minibatches(self, *args: Any, batch_size: int = 32, **kwargs: Any) -> Minibatches:
+        """Rows cut into minibatches, whose arguments are checked once: for epochs that are run part by part.
+
+            batches = digits.train_step.minibatches(x, y, batch_size=32)
+            for first in range(0, len(batches), 10):
+                print(batches.run(shuffle=7, first=first, count=10)["loss"])
+        """
+        return Minibatches(self, args, kwargs, batch_size)
 
     def map(self, *args: Any, batch_size: int = 256, **kwargs: Any) -> Any:
         """Run over all rows in batches and concatenate the outputs; for entries that write no state."""
@@ -241,6 +227,74 @@ class BoundEntry:
         status = function(self.state.address, workspace, size, *dims, *pointers, *tail)
         if status:
             raise status_error(status, self._artifact.error(status), self.entry, call.inputs, call.symbols)
+
+
+class Minibatches:
+    """Arguments of an entry whose rows are run over in minibatches, in compiled code: an epoch, or some of its batches.
+
+    Its length is the number of batches in an epoch. The arrays are read where they are: they are the caller's.
+    """
+
+    def __init__(
+        self, bound: BoundEntry, args: Sequence[Any], kwargs: Mapping[str, Any], batch_size: int, out: Any = None
+    ):
+        entry = bound.entry
+        bound._require("epoch", entry.epoch)
+        self._bound, self._out = bound, out
+        self._call = bound._prepare(args, kwargs, out, free=entry.batch)
+        symbols = self._call.symbols
+        self.rows = symbols[str(entry.batch)]
+        self.batch_size = positive(batch_size, f"{entry.name}.epoch: batch_size")
+        self._count = bound._batches(self.rows, self.batch_size, symbols)
+        fault = index_error(entry, self._call.inputs)
+        if fault is not None:
+            raise fault
+        self._dims = [symbols[s] for s in epoch_symbols(entry)]
+        workspace = bound._artifact.epoch_workspace(entry)
+        self._need = bound._checked(workspace(*self._dims, self.rows, self.batch_size), symbols)
+        #: How many batches run at once: an interrupt takes effect between them.
+        self.chunk = max(1, EPOCH_CHUNK // (bound.state.signature.state_bytes + ROW_OVERHEAD) // self.batch_size)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def rows_in(self, first: int, count: int) -> int:
+        """How many rows some batches have: the last may be smaller."""
+        return min(self.rows, (first + count) * self.batch_size) - first * self.batch_size
+
+    def run(self, shuffle: int | bool | None = None, first: int = 0, count: int | None = None) -> Any:
+        """Run over the batches first … first + count − 1 of an epoch, or all; the outputs' means over their rows.
+
+        `shuffle` as for `epoch`; with True, the counter is incremented where the last batch is among them. Raises
+        `ArgumentError` for batches that the epoch does not have.
+        """
+        bound, call = self._bound, self._call
+        last = self._last(first, count)
+        results = results_for(bound.entry, call.symbols, self._out, bound.state.memory)
+        call, means = Call(call.inputs, call.symbols, results), Means(results, self.rows_in(first, last - first))
+        with bound._alone():
+            seed = bound._seed(shuffle)
+            for start in range(first, last, self.chunk):
+                part = min(self.chunk, last - start)
+                tail = (self.rows, self.batch_size, seed, start, part)
+                bound._enter(bound._artifact.epoch(bound.entry), call, self._need, self._dims, tail)
+                means.add(self.rows_in(start, part))
+            if shuffle is True and last == len(self):
+                counter = bound.state.read(bound.state.variable(EPOCH_COUNTER))
+                counter += 1
+                bound.state.write({EPOCH_COUNTER: counter})
+        means.finish()
+        return results.tree()
+
+    def _last(self, first: int, count: int | None) -> int:
+        """One past the last of the batches asked for."""
+        role = f"{self._bound.entry.name}.epoch"
+        start = integer(first, f"{role}: first")
+        last = len(self) if count is None else start + positive(count, f"{role}: count")
+        if not 0 <= start < last <= len(self):
+            message = f"{role}: batches {start} to {last} of {len(self)}"
+            raise ArgumentError(message, site=user_site(), help="first and count choose among the epoch's batches")
+        return last
 
 
 class Trampoline:

@@ -1,0 +1,310 @@
+"""Callbacks: what looks at a training run, and may steer it, between batches and epochs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from graphc import optim
+from graphc.errors import ArgumentError
+from graphc.sites import user_site
+from graphc.train.figures import nearest
+from graphc.train.run import Run
+
+if TYPE_CHECKING:
+    from graphc.runtime.load import Compiled
+
+Mode: TypeAlias = Literal["auto", "min", "max"]
+
+#: Figures whose names hold one of these are better when they are greater.
+GREATER = ("acc", "auc", "precision", "recall", "f1", "r2", "score")
+#: The file of a callback's attributes in its part of a checkpoint.
+REMEMBERED = "callback.json"
+
+
+class Callback:
+    """The base of callbacks: each method does nothing unless a subclass says what.
+
+        class Rate(train.Callback):
+            def on_epoch_end(self, run):
+                print(run.epoch, run.logs["loss"], run.compiled.state["adam/learning_rate"])
+    """
+
+    #: `on_batch_end` is called whenever so many batches of the run are done; None: whenever compiled code returns.
+    every: int | None = 1
+    #: Names of figures that it adds to `run.logs`, so that others may monitor them.
+    adds: Sequence[str] = ()
+    #: Names of attributes that a checkpoint keeps and a resumed run brings back: numbers, strings, lists and dicts.
+    remembered: ClassVar[tuple[str, ...]] = ()
+
+    def on_train_begin(self, run: Run) -> None:
+        """Before the first epoch; what the run begins with is what it was resumed with."""
+
+    def on_epoch_begin(self, run: Run) -> None:
+        """Before an epoch's first batch. Not called again where a run is resumed in the midst of an epoch."""
+
+    def on_batch_end(self, run: Run) -> None:
+        """After the batch number `run.step`; `run.logs` holds the epoch's means so far."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        """After an epoch and its validation."""
+
+    def on_interrupt(self, run: Run) -> None:
+        """After the batch that Ctrl-C ended the run with, before `on_train_end`."""
+
+    def on_train_end(self, run: Run) -> None:
+        """After the run, also where it was stopped or interrupted."""
+
+    def save(self, folder: Path) -> None:
+        """Write what `restore` needs into a folder of the callback's own, which is part of a checkpoint."""
+        if self.remembered:
+            content = {name: getattr(self, name) for name in self.remembered}
+            (folder / REMEMBERED).write_text(json.dumps(content))
+
+    def restore(self, folder: Path, compiled: Compiled) -> None:
+        """Read what `save` wrote; comes after `on_train_begin`."""
+        if self.remembered:
+            for name, value in json.loads((folder / REMEMBERED).read_text()).items():
+                setattr(self, name, value)
+
+
+class Lambda(Callback):
+    """Functions of the run as a callback: `train.Lambda(on_epoch_end=lambda run: print(run.logs["loss"]))`.
+
+    `every` is how many batches go by between two calls of `on_batch_end`.
+    """
+
+    MOMENTS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_interrupt", "on_train_end")
+
+    def __init__(self, every: int | None = 1, **functions: Callable[[Run], object]):
+        self.every = every
+        for moment, function in functions.items():
+            if moment not in self.MOMENTS:
+                help = nearest(moment, self.MOMENTS)
+                raise ArgumentError(f"Lambda: no moment is called {moment!r}", site=user_site(), help=help)
+            setattr(self, moment, function)
+
+
+class Monitor(Callback):
+    """The base of callbacks that look at one figure at the end of each epoch.
+
+    `mode` says which way is better; "auto" takes the greater of accuracies, scores and the like, else the smaller.
+    A figure is better than another if it is so by more than `min_delta`.
+    """
+
+    def __init__(self, monitor: str, mode: Mode = "auto", min_delta: float = 0.0):
+        own = type(self).__name__
+        if mode not in ("auto", "min", "max"):
+            message = f"{own}: mode={mode!r}"
+            raise ArgumentError(message, site=user_site(), help='use "auto", "min" or "max"')
+        self.monitor, self.site = monitor, user_site()
+        self.greater = mode == "max" or (mode == "auto" and any(word in monitor for word in GREATER))
+        self.min_delta = abs(min_delta)
+
+    def on_train_begin(self, run: Run) -> None:
+        """Raises `ArgumentError` for a figure that the run will not have, before it has cost anything."""
+        self.expect_in(run.known)
+
+    def expect_in(self, names: Sequence[str]) -> None:
+        """Raise `ArgumentError` unless the figure is among some names."""
+        if self.monitor not in names:
+            raise ArgumentError(
+                f"{type(self).__name__}: the run has no figure {self.monitor!r} to monitor",
+                site=self.site,
+                help=nearest(self.monitor, names),
+            )
+
+    def figure(self, run: Run) -> float:
+        """The figure at the end of an epoch."""
+        self.expect_in(list(run.logs))
+        return run.logs[self.monitor]
+
+    def better(self, value: float, reference: float | None) -> bool:
+        """Whether a figure is an improvement on another; it is on none."""
+        if reference is None:
+            return True
+        return value - self.min_delta > reference if self.greater else value + self.min_delta < reference
+
+
+class EarlyStopping(Monitor):
+    """Stops when a figure has not improved for `patience` epochs, as Keras's callback of that name does.
+
+    With `restore_best` the state is in the end as it was after the best epoch: parameters, slots and counters. With a
+    `baseline`, epochs count as improvements only where they are better than it. Before `start_from_epoch` nothing is
+    looked at. `best` and `best_epoch` tell what the best figure was, `stopped_epoch` where it stopped (None: nowhere).
+
+        train.EarlyStopping("val_accuracy", patience=5, restore_best=True)
+    """
+
+    remembered = ("best", "best_epoch", "wait", "stopped_epoch")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 0,
+        min_delta: float = 0.0,
+        mode: Mode = "auto",
+        restore_best: bool = False,
+        baseline: float | None = None,
+        start_from_epoch: int = 0,
+    ):
+        super().__init__(monitor, mode, min_delta)
+        self.patience, self.restore_best, self.baseline = patience, restore_best, baseline
+        self.start_from_epoch = start_from_epoch
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing has been seen yet."""
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self.wait = 0
+        self._kept: Compiled | None = None  # the program with the best epoch's state
+
+    def on_train_begin(self, run: Run) -> None:
+        super().on_train_begin(run)
+        self.begin()
+
+    def on_epoch_end(self, run: Run) -> None:
+        if run.epoch < self.start_from_epoch:
+            return
+        value = self.figure(run)
+        if self.restore_best and self._kept is None:  # a first epoch that is NaN is better than none
+            self.keep(run)
+        self.wait += 1
+        if self.better(value, self.best):
+            self.best = value
+            self.keep(run)
+            if self.better(value, self.baseline):
+                self.wait = 0
+                return
+        if self.wait >= self.patience and run.epoch > 0:
+            self.stopped_epoch = run.epoch
+            run.stop()
+
+    def keep(self, run: Run) -> None:
+        """This epoch is the best so far."""
+        self.best_epoch = run.epoch
+        if self.restore_best:
+            self._kept = self._kept or run.compiled.new_state()
+            self._kept.state.update(run.compiled.state.copy())
+
+    def on_train_end(self, run: Run) -> None:
+        if self._kept is not None:
+            run.compiled.state.update(self._kept.state.copy())
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        if self._kept is not None:
+            self._kept.save(folder / "best.safetensors")
+
+    def restore(self, folder: Path, compiled: Compiled) -> None:
+        super().restore(folder, compiled)
+        if (folder / "best.safetensors").exists():
+            self._kept = compiled.new_state()
+            self._kept.restore(folder / "best.safetensors")
+
+
+class TerminateOnNaN(Callback):
+    """Stops when a figure, the loss by default, is NaN or infinite; looks whenever compiled code returns."""
+
+    every = None
+
+    def __init__(self, monitor: str = "loss"):
+        self.monitor = monitor
+
+    def on_batch_end(self, run: Run) -> None:
+        if not math.isfinite(run.logs.get(self.monitor, 0.0)):
+            run.stop()
+
+
+class LearningRate(Monitor):
+    """Writes the optimizer's learning rate: a function of the epoch, before each; or an `optim.Plateau`, after each.
+
+    `variable` is the name in the state, by default the one there is. The rate is among the figures as
+    `learning_rate`. Raises `ArgumentError` where the state has no such variable, or several.
+
+        train.LearningRate(lambda epoch: 0.01 * 0.9**epoch)
+        train.LearningRate(optim.Plateau(0.01, patience=3), monitor="val_loss")
+    """
+
+    adds = ("learning_rate",)
+
+    def __init__(
+        self, rate: Callable[[int], float] | optim.Plateau, monitor: str = "val_loss", variable: str | None = None
+    ):
+        super().__init__(monitor)
+        self.rate, self.variable = rate, variable
+
+    def on_train_begin(self, run: Run) -> None:
+        names = [n for n in run.compiled.state if n == "learning_rate" or n.endswith("/learning_rate")]
+        if self.variable is None and len(names) != 1:
+            raise ArgumentError(
+                f"LearningRate: the state has {len(names)} learning rates" + f": {', '.join(names)}" * bool(names),
+                site=self.site,
+                help="say which: variable=" if names else "a schedule is computed in the step, from its own count",
+            )
+        self.name = names[0] if self.variable is None else self.variable
+        self.dtype = run.compiled.state[self.name].dtype
+        if isinstance(self.rate, optim.Plateau):
+            super().on_train_begin(run)
+
+    def on_epoch_begin(self, run: Run) -> None:
+        if not isinstance(self.rate, optim.Plateau):
+            run.compiled.state[self.name] = self.dtype.type(self.rate(run.epoch))
+        run.logs["learning_rate"] = float(run.compiled.state[self.name])
+
+    def on_epoch_end(self, run: Run) -> None:
+        if isinstance(self.rate, optim.Plateau):
+            run.compiled.state[self.name] = self.dtype.type(self.rate.update(self.figure(run)))
+
+    def save(self, folder: Path) -> None:
+        if isinstance(self.rate, optim.Plateau):
+            (folder / REMEMBERED).write_text(json.dumps(numbers(self.rate)))
+
+    def restore(self, folder: Path, compiled: Compiled) -> None:
+        if isinstance(self.rate, optim.Plateau):
+            vars(self.rate).update(json.loads((folder / REMEMBERED).read_text()))
+
+
+class CSVLogger(Callback):
+    """Writes the history as a table, a line an epoch; a resumed run goes on with it.
+
+        train.CSVLogger("run.csv")
+    """
+
+    def __init__(self, path: str | os.PathLike[str], separator: str = ","):
+        self.path, self.separator = Path(path), separator
+        self._columns: list[str] = []
+
+    def on_train_begin(self, run: Run) -> None:
+        self.rewrite(run)
+
+    def on_epoch_end(self, run: Run) -> None:
+        if list(run.history) != self._columns:
+            self.rewrite(run)
+        else:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self.line(run, -1))
+
+    def rewrite(self, run: Run) -> None:
+        """The whole table: its columns are known, or others."""
+        self._columns = list(run.history)
+        lines = [self.separator.join(("epoch", *self._columns)) + "\n"]
+        lines += [self.line(run, i) for i in range(len(run.history.epochs))]
+        self.path.write_text("".join(lines), encoding="utf-8")
+
+    def line(self, run: Run, index: int) -> str:
+        """One epoch's."""
+        row = run.history.rows[index]
+        values = (repr(row.get(name, math.nan)) for name in self._columns)
+        return self.separator.join((str(run.history.epochs[index]), *values)) + "\n"
+
+
+def numbers(plateau: optim.Plateau) -> dict[str, float]:
+    """What changes in a Plateau, and the settings that say how."""
+    return {name: value for name, value in vars(plateau).items() if isinstance(value, (int, float))}

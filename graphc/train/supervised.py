@@ -1,0 +1,100 @@
+"""A network, a loss and an optimizer as a program with the entries that `fit` drives."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from graphc.errors import ArgumentError
+from graphc.frontend.program import Program
+from graphc.ir.types import TensorType
+from graphc.sites import user_site
+
+if TYPE_CHECKING:
+    from graphc.frontend.tensor import Tensor
+    from graphc.nn.module import Module
+    from graphc.optim.optimizer import Optimizer
+
+Judge: TypeAlias = Callable[[Any, Any], Any]
+"""(what the network gives, target) -> a scalar Tensor: a loss or a metric."""
+Metrics: TypeAlias = Mapping[str, Judge] | Sequence[Judge] | None
+
+
+def supervised(
+    net: Module,
+    x: TensorType,
+    y: TensorType,
+    *,
+    loss: Judge,
+    optimizer: Optimizer,
+    metrics: Metrics = None,
+    augment: Callable[..., Any] | None = None,
+    activation: Callable[[Any], Any] | None = None,
+    name: str = "model",
+) -> Program:
+    """A program that learns y from x, with the entries `predict(x)`, `train_step(x, y)` and `evaluate(x, y)`.
+
+    The last two give `{"loss": loss(net(x), y), …}` with the metrics by name (of a sequence, the functions' names); the
+    loss has the penalties of the layers' regularisers in it. `train_step` calls the network with `training=True` and
+    takes one step of the optimizer. `predict` gives `activation(net(x))`, such as `nn.softmax` for a network that ends
+    in logits. `augment` makes other training examples: a function of x, or of x and y that gives both.
+
+        program = train.supervised(net, gr.f32["N", 64], gr.i32["N"], loss=losses.sparse_softmax_cross_entropy,
+                                   optimizer=optim.Adam(1e-3), metrics={"accuracy": metrics.accuracy})
+        digits = program.compile()
+        train.fit(digits, (images, labels), epochs=10)
+    """
+    for role, value in (("x", x), ("y", y)):
+        if not isinstance(value, TensorType):
+            message = f"supervised: {role} is a {type(value).__name__}"
+            raise ArgumentError(message, site=user_site(), help='give its type, such as gr.f32["N", 64]')
+    judges = by_name(metrics)
+    program = Program(name)
+
+    def figures(output: Any, target: Any) -> dict[str, Any]:
+        found = {n: judge(output, target) for n, judge in judges.items()}
+        return {"loss": loss(output, target) + penalty(net), **found}
+
+    @program.entry(x=x)
+    def predict(x: Tensor) -> Any:
+        output = net(x, training=False)
+        return output if activation is None else activation(output)
+
+    @program.entry(x=x, y=y)
+    def train_step(x: Tensor, y: Tensor) -> dict[str, Any]:
+        if augment is not None:
+            x, y = augment(x, y) if takes_target(augment) else (augment(x), y)
+        found = figures(net(x, training=True), y)
+        optimizer.minimize(found["loss"])
+        return found
+
+    @program.entry(x=x, y=y)
+    def evaluate(x: Tensor, y: Tensor) -> dict[str, Any]:
+        return figures(net(x, training=False), y)
+
+    return program
+
+
+def by_name(metrics: Metrics) -> dict[str, Judge]:
+    """Metrics with their names. Raises `ArgumentError` for what is no function, and for the name of the loss."""
+    given = {} if metrics is None else metrics
+    found = dict(given) if isinstance(given, Mapping) else {getattr(m, "__name__", str(m)): m for m in given}
+    for name, metric in found.items():
+        if not callable(metric):
+            help = 'metrics={"accuracy": metrics.accuracy}'
+            raise ArgumentError(f"the metric {name} is a {type(metric).__name__}", site=user_site(), help=help)
+    if "loss" in found:
+        raise ArgumentError("a metric can't be named loss", site=user_site(), help="the entries' loss is")
+    return found
+
+
+def takes_target(augment: Callable[..., Any]) -> bool:
+    """Whether an augmentation asks for x and y."""
+    needed = [p for p in inspect.signature(augment).parameters.values() if p.default is p.empty]
+    return len([p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) > 1
+
+
+def penalty(net: Any) -> Any:
+    """What the regularisers of a network's layers add to the loss."""
+    return net.penalty() if hasattr(net, "penalty") else 0.0
