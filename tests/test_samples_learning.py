@@ -1,0 +1,50 @@
+"""The samples that teach learning reach the figures that they print."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.test_samples import SAMPLES, environment, run
+
+__all__ = ["environment"]
+
+
+def output_of(environment: dict[str, str], sample: str) -> str:
+    """What a sample prints."""
+    return run(environment, sys.executable, SAMPLES / f"{sample}.py")
+
+
+def figure(output: str, text: str) -> float:
+    """The number that follows a text, the last time it is printed."""
+    found = re.findall(re.escape(text) + r" +([-+]?\d[\d.]*(?:e[-+]?\d+)?)", output)
+    assert found, f"no {text!r} in\n{output}"
+    return float(found[-1])
+
+
+def test_basis_functions_find_the_curve_and_the_closed_form(environment: dict[str, str]) -> None:
+    output = output_of(environment, "regression")
+    assert figure(output, "closed form's weights") < 1e-6
+    assert figure(output, "distance from the truth") < 8 < 20 < figure(output, "a straight line's")
+    if find_spec("sklearn") is not None:
+        assert figure(output, "scikit-learn's predictions") < 1e-6
+        assert figure(output, "people not seen") > 0.44
+
+
+def test_logistic_regression_tells_tumours_apart(environment: dict[str, str]) -> None:
+    pytest.importorskip("sklearn")
+    output = output_of(environment, "logistic")
+    assert figure(output, "AUC over all patients") > 0.99
+    assert "worst texture" in output
+
+
+def test_an_ensemble_knows_where_it_does_not_know(environment: dict[str, str]) -> None:
+    output = output_of(environment, "ensemble")
+    assert figure(output, "where points are   spread") < 0.08
+    assert figure(output, "in the gap         spread") > 0.2
+    assert figure(output, "beyond the ends    spread") > 0.2
+    mean = float(re.findall(r"where points are .*error of the mean ([\d.]+)", output)[0])
+    assert mean < figure(output, "one network's error where points are")
