@@ -44,3 +44,10 @@ def figures(output: str, pattern: str) -> list[float]:
 def test_augmentation_is_worth_a_percent(sample: Sample) -> None:
     plain, augmented = figures(sample("augmentation"), r"mean test accuracy ([\d.]+)%")
     assert augmented >= max(98.7, plain + 0.5)
+
+
+@pytest.mark.slow
+def test_the_generator_covers_the_ring(sample: Sample) -> None:
+    output = sample("gan")
+    assert figures(output, r"(\d) of 8 clouds")[-1] == 8
+    assert figures(output, r"([\d.]+)% of the points")[-1] >= 85
