@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pictures
 
 import graphc as gr
 from graphc import nn, optim
@@ -74,20 +75,11 @@ def judge(points) -> tuple[int, float]:
     return int(np.sum(counts > len(points) / CLOUDS / 3)), float(inside.mean())
 
 
-def draw(path: Path, looks) -> None:
-    """The points at each look, where matplotlib is installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print("no picture: pip install matplotlib draws one")
-        return
-    figure = Figure(figsize=(2.4 * len(looks), 2.7), layout="constrained")
+def draw(figure, looks) -> None:
+    """The points at each look."""
     for axes, (steps, points) in zip(figure.subplots(1, len(looks)), looks.items(), strict=True):
         axes.scatter(*points.T, s=3, alpha=0.4, linewidths=0)
         axes.set(title=f"{steps:,} steps", xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[], yticks=[])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    print(f"picture: {path}")
 
 
 def main(folder: Path) -> None:
@@ -101,7 +93,7 @@ def main(folder: Path) -> None:
             f"{after:6} steps: losses {loss['discriminator']:.3f} and {loss['generator']:.3f}, "
             f"{clouds} of {CLOUDS} clouds, {share:.1%} of the points in them"
         )
-    draw(folder / "gan.png", looks)
+    pictures.save(folder / "gan.png", (2.4 * len(looks), 2.7), lambda figure: draw(figure, looks))
 
 
 if __name__ == "__main__":
