@@ -3,17 +3,14 @@
 The network is a 64-128-10 perceptron both times. Left alone, it knows its 1,437 images by heart after some epochs. What
 `gr.augment` does to them is part of the compiled step, and other numbers are drawn in each call.
 
-    python samples/augmentation.py [folder]     the picture goes into build/ by default
+    python samples/augmentation.py
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 from digits import load_data
-from pictures import save_grid
+from pictures import draw_images
 
 import graphc as gr
 from graphc import augment, losses, nn, optim
@@ -66,7 +63,7 @@ def train(compiled, x, y, seed: int) -> float:
     return loss
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     """Train both ways, from a few seeds each."""
     (x, y), (test_x, test_y) = ((pixels.reshape(-1, 8, 8, 1), labels) for pixels, labels in load_data())
     for seen in (as_it_is, moved):
@@ -77,9 +74,9 @@ def main(folder: Path) -> None:
             found.append(np.mean(compiled.predict(test_x) == test_y))
             print(f"{seen.__name__:9} seed {seed}: last loss {loss:.4f}, test accuracy {found[-1]:.2%}")
         print(f"{seen.__name__:9} mean test accuracy {np.mean(found):.2%}\n")
-    rows = [x[:12, ..., 0], *(compiled.show(x[:12])[..., 0] for _ in range(4))]
-    save_grid(folder / "augmentation.png", rows, ["as it is", *["moved"] * 4])
+    looks = {f"moved, {i}": compiled.show(x[:12])[..., 0] for i in range(1, 5)}
+    draw_images("augmentation.png", {"as it is": x[:12, ..., 0]} | looks)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if sys.argv[1:] else "build"))
+    main()

@@ -5,17 +5,15 @@ other in one compiled step that draws all its numbers itself. What keeps the two
 discriminator's gradient at real points (Mescheder, Geiger, Nowozin, "Which training methods for GANs do actually
 converge?", 2018), so the step holds a derivative of a derivative.
 
-    python samples/gan.py [folder]     the picture goes into build/ by default
+    python samples/gan.py
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
-import pictures
+from pictures import draw
 
 import graphc as gr
 from graphc import nn, optim
@@ -75,14 +73,7 @@ def judge(points) -> tuple[int, float]:
     return int(np.sum(counts > len(points) / CLOUDS / 3)), float(inside.mean())
 
 
-def draw(figure, looks) -> None:
-    """The points at each look."""
-    for axes, (steps, points) in zip(figure.subplots(1, len(looks)), looks.items(), strict=True):
-        axes.scatter(*points.T, s=3, alpha=0.4, linewidths=0)
-        axes.set(title=f"{steps:,} steps", xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[], yticks=[])
-
-
-def main(folder: Path) -> None:
+def main() -> None:
     """Train, and look at the points now and then."""
     gan, looks = program.compile(), {}
     for before, after in zip((0, *LOOKS), LOOKS, strict=False):
@@ -93,8 +84,14 @@ def main(folder: Path) -> None:
             f"{after:6} steps: losses {loss['discriminator']:.3f} and {loss['generator']:.3f}, "
             f"{clouds} of {CLOUDS} clouds, {share:.1%} of the points in them"
         )
-    pictures.save(folder / "gan.png", (2.4 * len(looks), 2.7), lambda figure: draw(figure, looks))
+
+    def paint(*axes):
+        for spot, (steps, points) in zip(axes, looks.items(), strict=True):
+            spot.scatter(*points.T, s=3, alpha=0.4, linewidths=0)
+            spot.set(title=f"{steps:,} steps", xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal", xticks=[], yticks=[])
+
+    draw("gan.png", paint, len(looks), width=2.4, height=2.7)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if sys.argv[1:] else "build"))
+    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,11 @@ from typing import Any
 BUILD = Path(__file__).resolve().parent.parent / "build"
 
 
-def draw(name: str, paint: Callable[..., None], columns: int = 1, width: float = 5.0, **options: Any) -> None:
-    """Have `paint(axes, …)` draw on as many axes as there are columns, and write build/name."""
+def draw(
+    name: str, paint: Callable[..., None], columns: int = 1, width: float = 5.0, height: float = 4.0, rows: int = 1,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Have `paint(axes, …)` draw on as many axes as there are columns and rows, of a size each; write build/name."""
     if find_spec("matplotlib") is None:
         print("no picture without matplotlib: pip install 'graphc[samples]'")
         return
@@ -20,9 +23,26 @@ def draw(name: str, paint: Callable[..., None], columns: int = 1, width: float =
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, columns, figsize=(width * columns, 4), layout="constrained", **options)
-    paint(*([axes] if columns == 1 else axes))
+    size = width * columns, height * rows
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+    paint(*axes.flat)
     BUILD.mkdir(parents=True, exist_ok=True)
     figure.savefig(BUILD / name, dpi=120)
     pyplot.close(figure)
     print(f"picture: build/{name}")
+
+
+def draw_images(name: str, rows: dict[str, Sequence[Any]], width: float = 0.9) -> None:
+    """Rows of images, grey [H, W] (1 is black) or coloured [H, W, 3], all in 0..1, with the row's name beside them."""
+    columns = max(map(len, rows.values()))
+
+    def paint(*axes: Any) -> None:
+        for place, (title, images) in enumerate(rows.items()):
+            row = axes[place * columns : (place + 1) * columns]
+            row[0].set_ylabel(title, rotation=0, ha="right", va="center")
+            for spot, image in zip(row, images, strict=False):
+                spot.imshow(image, cmap="gray_r", vmin=0, vmax=1)
+            for spot in row:
+                spot.set(xticks=[], yticks=[], frame_on=False)
+
+    draw(name, paint, columns, width, width, len(rows))

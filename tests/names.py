@@ -58,7 +58,10 @@ OTHERS = {
         "test_transforms.py, test_custom_derivatives.py",
     ),
     "Control flow": ("cond map scan while_loop fori_loop switch associative_scan", "test_control.py"),
-    "Modules": ("augment errors init linalg losses metrics nn optim random train data inspect interop", "their own tests"),
+    "Modules": (
+        "augment errors init linalg losses metrics nn optim random train data inspect interop",
+        "their own tests",
+    ),
 }
 
 
