@@ -48,11 +48,13 @@ class Variable(Tensor):
     gives the newest value; outside one there is no value (state belongs to the compiled program).
 
     `constraint` is a function that optimizers apply to each new value, such as `nn.MaxNorm(3.0)`; it keeps shape and
-    dtype. `.assign` and initial values are not constrained. Raises `ArgumentError` where it can't be called.
+    dtype. `.assign` and initial values are not constrained. `regularizer` is a function that gives what a value costs,
+    such as `nn.L2(1e-4)`: `net.penalty()` sums it up. Raises `ArgumentError` where one of them can't be called.
     """
 
     __slots__ = (
-        "__weakref__", "_traced", "_trainable", "_type", "constraint", "initial", "name", "owners", "site", "stem",
+        "__weakref__", "_frozen", "_traced", "_trainable", "_type", "constraint", "initial", "name", "owners",
+        "regularizer", "site", "stem",
     )  # fmt: skip
 
     def __init__(
@@ -61,15 +63,12 @@ class Variable(Tensor):
         name: str | None = None,
         trainable: bool = True,
         constraint: Callable[[Tensor], Tensor] | None = None,
+        regularizer: Callable[[Tensor], Tensor] | None = None,
     ):
         self.site = user_site()
-        if constraint is not None and not callable(constraint):
-            raise ArgumentError(
-                f"the constraint {constraint!r} is not a function of the value",
-                site=self.site,
-                help="give a function such as nn.MaxNorm(3.0)",
-            )
-        self.constraint = constraint
+        expect_function("constraint", constraint, "nn.MaxNorm(3.0)")
+        expect_function("regularizer", regularizer, "nn.L2(1e-4)")
+        self.constraint, self.regularizer = constraint, regularizer
         self.initial: Initial | Array
         if isinstance(initial, Initial):
             self.initial, self._type = initial, initial.type
@@ -84,7 +83,7 @@ class Variable(Tensor):
             self.initial = initial_array(initial)
             self._type = TensorType(FROM_NUMPY[self.initial.dtype], tuple(self.initial.shape))
         expect_constant(self._type.shape)
-        self.name, self._trainable, self._traced = name, trainable, False
+        self.name, self._trainable, self._frozen, self._traced = name, trainable, False, False
         self.stem = "variable"
         self.owners: tuple[Named, ...] = ()
 
@@ -104,18 +103,31 @@ class Variable(Tensor):
     @property
     def trainable(self) -> bool:
         """Whether optimizers change it by default; settled when a Program that uses it is traced."""
-        return self._trainable
+        return self._trainable and not self._frozen
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if self._traced and value != self._trainable:
+        self.expect_changeable(value)
+        self._trainable, self._frozen = value, False
+
+    def freeze(self, frozen: bool) -> None:
+        """Keep it from being trainable, or give back what it was. Raises `TraceError` where that comes too late."""
+        self.expect_freezable(frozen)
+        self._frozen = frozen
+
+    def expect_freezable(self, frozen: bool) -> None:
+        """Raise `TraceError` where freezing it, or the opposite, comes too late."""
+        self.expect_changeable(self._trainable and not frozen)
+
+    def expect_changeable(self, trainable: bool) -> None:
+        """Raise `TraceError` where a trace relied on it to be otherwise."""
+        if self._traced and trainable != self.trainable:
             raise TraceError(
-                f"trainable={value} comes too late: a Program with this Variable is compiled already",
+                f"trainable={trainable} comes too late: a Program with this Variable is compiled already",
                 operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
                 site=user_site(),
                 help="set it before the Program is traced",
             )
-        self._trainable = value
 
     def settle(self) -> None:
         """A trace relies on `trainable` from now on."""
@@ -159,6 +171,16 @@ class Variable(Tensor):
     def __repr__(self) -> str:
         place = f" {self.site._replace(text='')}" if self.site else ""
         return f"Variable {self.dtype}[{', '.join(map(str, self._type.shape))}] {self.name or self.stem}{place}"
+
+
+def expect_function(role: str, function: object, example: str) -> None:
+    """Raise `ArgumentError` unless a function of a Variable's value is one, or None."""
+    if function is not None and not callable(function):
+        raise ArgumentError(
+            f"the {role} {function!r} is not a function of the value",
+            site=user_site(),
+            help=f"give a function such as {example}",
+        )
 
 
 def expect_constant(shape: Sequence[Size]) -> None:

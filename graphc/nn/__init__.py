@@ -5,6 +5,7 @@ from graphc.frontend.suggest import refusing
 from graphc.nn.attention import dot_product_attention
 from graphc.nn.constraints import MaxNorm, NonNegative, UnitNorm
 from graphc.nn.convolution import Conv1D, Conv2D, Conv3D
+from graphc.nn.embedding import Embedding
 from graphc.nn.functional import (
     celu,
     elu,
@@ -39,7 +40,16 @@ from graphc.nn.functional import (
     tanh_shrink,
     threshold,
 )
-from graphc.nn.layers import Activation, Dense, Dropout, Flatten, Sequential
+from graphc.nn.layers import (
+    Activation,
+    Dense,
+    Dropout,
+    Flatten,
+    Reshape,
+    Residual,
+    Sequential,
+    SpatialDropout,
+)
 from graphc.nn.module import Module
 from graphc.nn.normalization import (
     batch_norm,
@@ -51,6 +61,7 @@ from graphc.nn.normalization import (
     moments,
     rms_norm,
 )
+from graphc.nn.normalization_layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from graphc.nn.pooling import (
     avg_pool,
     global_avg_pool,
@@ -60,32 +71,48 @@ from graphc.nn.pooling import (
     reduce_window,
     sum_pool,
 )
+from graphc.nn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from graphc.nn.regularizers import L1, L1L2, L2
 
 __all__ = [
-    "Activation", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout", "Flatten", "MaxNorm", "Module", "NonNegative",
-    "Sequential", "UnitNorm", "avg_pool", "batch_norm", "celu",
-    "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu", "gelu", "global_avg_pool",
-    "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
-    "hard_swish", "hard_tanh", "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid",
-    "log_softmax", "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window",
-    "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
-    "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
+    "L1", "L1L2", "L2", "Activation", "AvgPool", "BatchNorm", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout",
+    "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm", "InstanceNorm", "LayerNorm", "MaxNorm",
+    "MaxPool", "Module", "NonNegative", "RMSNorm", "Reshape", "Residual", "Sequential", "SpatialDropout",
+    "UnitNorm", "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity",
+    "dot_product_attention", "elu", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm",
+    "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "instance_norm",
+    "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "min_pool",
+    "mish", "moments", "one_hot", "prelu", "reduce_window", "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid",
+    "silu", "soft_shrink", "softmax", "softplus", "softsign", "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink",
+    "threshold",
 ]  # fmt: skip
 
-#: Layers of other libraries, and what does their work here.
-ALTERNATIVES = {
-    "Linear": "nn.Dense",
-    **{name: f'nn.Activation("{name.lower()}")' for name in ("ReLU", "GELU", "SiLU", "ELU", "SELU", "Sigmoid", "Tanh")},
-    "Softmax": "nn.softmax(x), on what the network gives",
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "SimpleRNN"), "gr.scan over a step of your own: docs/guide/control-flow.md"),
-    "Embedding": "gr.take(table, indices, axis=0) of a Variable",
-    **dict.fromkeys(("BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNormalization"), "nn.batch_norm(x, ...)"),
-    **dict.fromkeys(("LayerNorm", "LayerNormalization"), "nn.layer_norm(x, weight, bias)"),
-    **dict.fromkeys(("MaxPool2d", "MaxPool2D", "MaxPooling2D"), "nn.max_pool(x, window)"),
-    **dict.fromkeys(("AvgPool2d", "AvgPool2D", "AveragePooling2D"), "nn.avg_pool(x, window)"),
-    **dict.fromkeys(("MultiHeadAttention", "MultiheadAttention"), "nn.dot_product_attention(q, k, v)"),
-    "Parameter": "gr.Variable",
-    "NonNeg": "nn.NonNegative",
+#: Layers of other libraries, by what does their work here.
+COUNTERPARTS = {
+    "nn.Dense": ("Linear",),
+    "nn.softmax(x), on what the network gives": ("Softmax",),
+    "gr.scan over a step of your own: docs/guide/control-flow.md": ("LSTM", "GRU", "RNN", "SimpleRNN"),
+    "nn.dot_product_attention(q, k, v)": ("MultiHeadAttention", "MultiheadAttention"),
+    "nn.BatchNorm": ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormalization"),
+    "nn.LayerNorm": ("LayerNormalization",),
+    "nn.RMSNorm": ("RMSNormalization",),
+    "nn.GroupNorm": ("GroupNormalization",),
+    "nn.InstanceNorm": ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
+    "nn.MaxPool": ("MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "MaxPool2D"),
+    "nn.AvgPool": ("AvgPool1d", "AvgPool2d", "AvgPool3d", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
+                   "AvgPool2D"),
+    "nn.GlobalAvgPool": ("GlobalAveragePooling1D", "GlobalAveragePooling2D", "AdaptiveAvgPool2d"),
+    "nn.GlobalMaxPool": ("GlobalMaxPooling1D", "GlobalMaxPooling2D", "AdaptiveMaxPool2d"),
+    "nn.SpatialDropout": ("Dropout1d", "Dropout2d", "Dropout3d", "SpatialDropout1D", "SpatialDropout2D"),
+    "nn.Reshape": ("Unflatten",),
+    "gr.Variable": ("Parameter",),
+    "nn.NonNegative": ("NonNeg",),
+}  # fmt: skip
+
+#: What to say of names that are not here.
+ALTERNATIVES = {theirs: ours for ours, names in COUNTERPARTS.items() for theirs in names}
+ALTERNATIVES |= {
+    name: f'nn.Activation("{name.lower()}")' for name in ("ReLU", "GELU", "SiLU", "ELU", "SELU", "Sigmoid", "Tanh")
 }
 
 __getattr__ = refusing("nn", __all__, ALTERNATIVES)

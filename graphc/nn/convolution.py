@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
-from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.convolution import conv
 from graphc.frontend.recording import describe
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.variable import Variable
-from graphc.frontend.windows import Padding, PerAxis, is_count, positive
-from graphc.ir.types import f32
-from graphc.nn.layers import ActivationLike, activation_function
-from graphc.nn.module import Module
+from graphc.frontend.windows import Padding, PerAxis, positive
+from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, expect_count
 from graphc.sites import user_site
 
 
-class Conv(Module):
+class Conv(KernelLayer):
     """activation(conv(x, kernel) + bias): the base of `Conv1D`, `Conv2D` and `Conv3D`.
 
-    `kernel` [*kernel_size, channels / groups, filters] is Glorot uniform and `bias` [filters] zero unless their
-    initializers say otherwise; both have x's dtype, f32 where x is no float. `kernel_size`, `strides`, `padding`,
+    `kernel` is [*kernel_size, channels / groups, filters], `bias` [filters]. `kernel_size`, `strides`, `padding`,
     `dilation` and `groups` are those of `nn.conv`, `activation` is a name or a function. Where `in_channels` is given,
-    x has so many. Raises `ArgumentError` for sizes that are none, `ShapeError` for an x of another rank or channels.
+    x has so many. `options` are those of `KernelLayer`. Raises `ArgumentError` for sizes that are none, `ShapeError`
+    for an x of another rank or channels.
 
-        net = nn.Sequential(nn.Conv2D(6, 5, activation="relu"), lambda x: nn.max_pool(x, 2), nn.Flatten(), nn.Dense(10))
+        net = nn.Sequential(nn.Conv2D(6, 5, activation="relu"), nn.MaxPool(2), nn.Flatten(), nn.Dense(10))
     """
 
     #: Spatial axes.
@@ -41,26 +37,19 @@ class Conv(Module):
         groups: int = 1,
         activation: ActivationLike = None,
         use_bias: bool = True,
-        kernel_initializer: str | init.Initializer = "glorot_uniform",
-        bias_initializer: str | init.Initializer = "zeros",
         in_channels: int | None = None,
-        name: str | None = None,
+        **options: Unpack[KernelOptions],
     ):
-        super().__init__(name)
+        super().__init__(activation, use_bias, **options)
         layer = type(self).__name__
-        for argument, value in (("filters", filters), ("groups", groups)):
-            if not is_count(value, 1):
-                raise ArgumentError(f"{layer}: {argument}={value!r} is not a positive integer", site=self.site)
+        expect_count(self, filters=filters, groups=groups)
         if filters % groups:
             raise ArgumentError(f"{layer}: {filters} filters are not {groups} equal groups", site=self.site)
         self.filters, self.groups = int(filters), int(groups)
         self.kernel_size = positive(layer, "kernel_size", kernel_size, self.spatial)
         self.strides = positive(layer, "strides", strides, self.spatial)
         self.dilation = positive(layer, "dilation", dilation, self.spatial)
-        self.padding, self.use_bias, self.in_channels = padding, use_bias, in_channels
-        self.activation = activation_function(activation)
-        self.kernel_initializer = init.get(kernel_initializer)
-        self.bias_initializer = init.get(bias_initializer)
+        self.padding, self.in_channels = padding, in_channels
 
     def build(self, x: Tensor) -> None:
         layer = type(self).__name__
@@ -73,17 +62,10 @@ class Conv(Module):
             wanted = self.in_channels if self.in_channels is not None else f"{self.groups} equal groups of"
             message = f"{layer}: takes {wanted} channels, x has {channels}"
             raise ShapeError(message, operands=[describe("x", x.node)], site=user_site(), help="change the layer or x")
-        dtype = x.dtype if x.dtype.is_float else f32
-        shape = (*self.kernel_size, channels // self.groups, self.filters)
-        self.kernel = Variable(self.kernel_initializer(shape, dtype))
-        if self.use_bias:
-            self.bias = Variable(self.bias_initializer((self.filters,), dtype))
+        self.make(x, (*self.kernel_size, channels // self.groups, self.filters), (self.filters,))
 
     def __call__(self, x: TensorLike) -> Tensor:
-        y = conv(x, self.kernel, self.strides, self.padding, self.dilation, self.groups)
-        if self.use_bias:
-            y = y + self.bias
-        return y if self.activation is None else self.activation(y)
+        return self.finish(conv(x, self.kernel, self.strides, self.padding, self.dilation, self.groups))
 
 
 class Conv1D(Conv):

@@ -1,84 +1,46 @@
-"""Layers: dense, activations, dropout, and their composition."""
+"""Layers: dense, activations, dropout, other shapes, and their composition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Unpack
 
-import numpy as np
-
-from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.modes import undecided
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.variable import Variable
-from graphc.ir.types import f32
-from graphc.nn import functional
+from graphc.ir.dim import Size
 from graphc.nn.module import Module
+from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, activation_function, expect_count
 from graphc.sites import user_site
 
-ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
 
-ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
-    name: getattr(functional, name)
-    for name in functional.__all__
-    if name not in ("identity", "logsumexp", "one_hot", "prelu", "rsqrt", "threshold")
-}
-ACTIVATIONS["linear"] = functional.identity
-
-
-def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor] | None:
-    """An activation by name, as a function, or None for none."""
-    if activation is None or callable(activation):
-        return activation
-    if activation not in ACTIVATIONS:
-        raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=", ".join(sorted(ACTIVATIONS)))
-    return ACTIVATIONS[activation]
-
-
-class Dense(Module):
+class Dense(KernelLayer):
     """activation(x·kernel + bias) over the last axis: [..., inputs] -> [..., units].
 
-    `kernel` [inputs, units] is Glorot uniform and `bias` [units] zero unless their initializers say otherwise (a name
-    or a function of `graphc.init`); both have x's dtype, f32 where x is no float. `activation` is a name, such as
-    "relu", or a function. Raises `ArgumentError` where `units` is no positive integer, `ShapeError` for a scalar x or
+    `kernel` is [inputs, units], `bias` [units]; `activation` is a name, such as "relu", or a function; `options` are
+    those of `KernelLayer`. Raises `ArgumentError` where `units` is no positive integer, `ShapeError` for a scalar x or
     one of another width than the first.
+
+        nn.Dense(128, activation="relu", kernel_regularizer=nn.L2(1e-4))        # f32[N, 64] -> f32[N, 128]
     """
 
     def __init__(
-        self,
-        units: int,
-        activation: ActivationLike = None,
-        use_bias: bool = True,
-        kernel_initializer: str | init.Initializer = "glorot_uniform",
-        bias_initializer: str | init.Initializer = "zeros",
-        name: str | None = None,
+        self, units: int, activation: ActivationLike = None, use_bias: bool = True, **options: Unpack[KernelOptions]
     ):
-        super().__init__(name)
-        if type(units) is bool or not isinstance(units, (int, np.integer)) or units < 1:
-            raise ArgumentError(f"Dense: units={units!r} is not a positive integer", site=self.site)
-        self.units, self.use_bias = int(units), use_bias
-        self.activation = activation_function(activation)
-        self.kernel_initializer = init.get(kernel_initializer)
-        self.bias_initializer = init.get(bias_initializer)
+        super().__init__(activation, use_bias, **options)
+        expect_count(self, units=units)
+        self.units = int(units)
 
     def build(self, x: Tensor) -> None:
         if not x.ndim:
             raise ShapeError("Dense: a scalar has no last axis", operands=[describe("x", x.node)], site=user_site())
-        dtype = x.dtype if x.dtype.is_float else f32
-        shape = (x.type.shape[-1], self.units)
-        self.kernel = Variable(self.kernel_initializer(shape, dtype))  # type: ignore[arg-type]
-        if self.use_bias:
-            self.bias = Variable(self.bias_initializer((self.units,), dtype))
+        self.make(x, (x.type.shape[-1], self.units), (self.units,))
 
     def __call__(self, x: TensorLike) -> Tensor:
-        y = api.matmul(x, self.kernel)
-        if self.use_bias:
-            y = y + self.bias
-        return y if self.activation is None else self.activation(y)
+        return self.finish(api.matmul(x, self.kernel))
 
 
 class Activation(Module):
@@ -100,6 +62,26 @@ class Flatten(Module):
         return api.reshape(tensor, (tensor.shape[0], -1)) if tensor.ndim > 2 else tensor
 
 
+class Reshape(Module):
+    """Every axis but the first in another shape, in which one size may be −1: [N, ...] -> [N, *shape].
+
+        nn.Reshape((8, 8, 1))        # f32[N, 64] -> f32[N, 8, 8, 1]
+
+    Raises `ShapeError` for a scalar, and where the elements do not fit.
+    """
+
+    def __init__(self, shape: int | Sequence[int], name: str | None = None):
+        super().__init__(name)
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+
+    def __call__(self, x: TensorLike) -> Tensor:
+        tensor = as_tensor(x)
+        if not tensor.ndim:
+            operands = [describe("x", tensor.node)]
+            raise ShapeError("Reshape: a scalar has no batch axis", operands=operands, site=user_site())
+        return api.reshape(tensor, (tensor.shape[0], *self.shape))
+
+
 class Dropout(Module):
     """In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al., 2014).
 
@@ -109,17 +91,35 @@ class Dropout(Module):
     def __init__(self, rate: float, name: str | None = None):
         super().__init__(name)
         if not 0 <= rate < 1:
-            raise ArgumentError(f"Dropout: rate={rate} is not in [0, 1)", site=self.site)
+            raise ArgumentError(f"{type(self).__name__}: rate={rate} is not in [0, 1)", site=self.site)
         self.rate = rate
+
+    def drawn(self, x: Tensor) -> tuple[Size, ...]:
+        """The shape of what is drawn, which broadcasts against x."""
+        return x.type.shape
 
     def __call__(self, x: TensorLike, training: bool | None = None) -> Tensor:
         tensor = as_tensor(x)
         if not self.rate:
             return tensor
         if training:
-            keep = random.bernoulli(1.0 - self.rate, tensor.type.shape)
+            keep = random.bernoulli(1.0 - self.rate, self.drawn(tensor))
             return api.where(keep, tensor * (1.0 / (1.0 - self.rate)), 0)
         return tensor if training is False else undecided(type(self).__name__, tensor)
+
+
+class SpatialDropout(Dropout):
+    """Dropout of whole channels: in [batch, spatial ..., channels] each channel of a sample is kept, or 0 throughout.
+
+    Neighbours in an image or sequence tell the same, so that dropping some of them hides little (Tompson et al., 2015).
+    Raises `ShapeError` for an x of fewer than two axes.
+    """
+
+    def drawn(self, x: Tensor) -> tuple[Size, ...]:
+        if x.ndim < 2:
+            message = f"SpatialDropout: takes [batch, spatial ..., channels], x is {x.type}"
+            raise ShapeError(message, operands=[describe("x", x.node)], site=user_site())
+        return (x.type.shape[0], *[1] * (x.ndim - 2), x.type.shape[-1])
 
 
 class Sequential(Module):
@@ -144,3 +144,41 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module | Callable[[Any], Tensor]:
         return self.layers[index]
+
+
+class Residual(Module):
+    """activation(f(x) + x) for f the layers one after the other (He et al., 2016).
+
+    Where f changes the shape, `shortcut` makes x fit: a layer, or a function of a tensor.
+
+        nn.Residual(nn.Conv2D(32, 3, strides=2, activation="relu"), nn.Conv2D(32, 3),
+                    shortcut=nn.Conv2D(32, 1, strides=2), activation="relu")
+
+    Raises `ShapeError` where the two that are added have different shapes.
+    """
+
+    def __init__(
+        self,
+        *layers: Module | Callable[[Any], Tensor],
+        shortcut: Module | Callable[[Any], Tensor] | None = None,
+        activation: ActivationLike = None,
+        name: str | None = None,
+    ):
+        super().__init__(name)
+        self.layers, self.shortcut = list(layers), shortcut
+        self.activation = activation_function(activation)
+
+    def __call__(self, x: TensorLike) -> Tensor:
+        short = y = as_tensor(x)
+        for layer in self.layers:
+            y = layer(y)
+        if self.shortcut is not None:
+            short = self.shortcut(short)
+        if y.type.shape != short.type.shape:
+            raise ShapeError(
+                f"Residual: its layers give {y.type}, its shortcut {short.type}",
+                operands=[describe("layers", y.node), describe("shortcut", short.node)],
+                site=user_site(),
+                help="give a shortcut= that makes x fit, such as nn.Dense or nn.Conv2D with a window of 1",
+            )
+        return y + short if self.activation is None else self.activation(y + short)

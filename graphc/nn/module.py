@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import reduce, wraps
 from typing import Any, ClassVar
 
 from graphc.errors import Operand, Site, TraceError
@@ -13,10 +14,10 @@ from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
-from graphc.frontend.tensor import TensorLike
+from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.node import Array
-from graphc.ir.types import TensorType
+from graphc.ir.types import TensorType, f32
 from graphc.sites import user_site
 
 
@@ -56,6 +57,7 @@ class Module:
     stem: str
     site: Site | None
     built: bool
+    frozen: bool = False
     input_types: tuple[TensorType, ...]
 
     def build(self, *inputs: Any) -> None:
@@ -70,12 +72,44 @@ class Module:
     def __setattr__(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)
         self._adopt(attribute, value)
+        if self.frozen:
+            for _, part in named_parts(attribute, value):
+                part.freeze(True)
 
     def _adopt(self, attribute: str, value: Any) -> None:
-        """Have the Variables of an attribute named after it, below this layer."""
+        """Have the Variables of an attribute named after it, below this layer, and frozen with it."""
         for name, part in named_parts(attribute, value):
             if isinstance(part, Variable) and not part.owners:
                 part.owners, part.stem = (self,), name
+                part.freeze(self.frozen)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether its parameters are trained: False freezes all of them, at any depth, and those still to be made.
+
+        True gives back what they were: running averages stay untrained. Raises `TraceError`, changing nothing, where a
+        Program that uses one of them is compiled already. The training mode is another matter: a frozen `BatchNorm`
+        called with `training=True` goes on averaging, so call a frozen part with `training=False`.
+
+            base.trainable = False
+            opt.minimize(losses.mean_squared_error(head(base(x, training=False)), y))
+        """
+        return not self.frozen
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.freeze(not value)
+
+    def freeze(self, frozen: bool) -> None:
+        """Set `trainable` to the opposite."""
+        modules = list(self.modules())
+        variables = [part for module in modules for part in module.parts() if isinstance(part, Variable)]
+        for variable in variables:
+            variable.expect_freezable(frozen)
+        for variable in variables:
+            variable.freeze(frozen)
+        for module in modules:
+            module.frozen = frozen
 
     def init(self, seed: int = 0) -> dict[str, Array]:
         """The initial values of its Variables for a seed, by name: what `apply` takes. The network must be built."""
@@ -130,6 +164,16 @@ class Module:
     def parameters(self) -> list[Variable]:
         """The trainable Variables in it, in order. Raises `TraceError` before it is built."""
         return [v for v in self.variables() if v.trainable]
+
+    def penalty(self) -> Tensor:
+        """The sum of what its trainable parameters cost by their regularizers, a scalar; f32 0 where none has one.
+
+        To be added to the loss, after the network was called or built. Raises `TraceError` before it is built.
+
+            loss = losses.mean_squared_error(net(x), y) + net.penalty()
+        """
+        costs = [v.regularizer(v) for v in self.parameters() if v.regularizer is not None]
+        return reduce(operator.add, costs) if costs else as_tensor(0.0, f32)
 
 
 def applied(network: Module, training: bool | None, params: Mapping[str, TensorLike], *inputs: Any) -> Any:
