@@ -48,3 +48,18 @@ def test_an_ensemble_knows_where_it_does_not_know(environment: dict[str, str]) -
     assert figure(output, "beyond the ends    spread") > 0.2
     mean = float(re.findall(r"where points are .*error of the mean ([\d.]+)", output)[0])
     assert mean < figure(output, "one network's error where points are")
+
+
+def test_dropout_and_early_stopping_keep_a_network_from_learning_noise(environment: dict[str, str]) -> None:
+    output = output_of(environment, "dropout")
+    rows = re.findall(r"^(.+?)  +([\d.]+)% +([\d.]+)% +([\d.]+)$", output, re.MULTILINE)
+    learnt, accuracy, loss = ({name: float(row[i]) for name, *row in rows} for i in range(3))
+    plain, dropout, stopped, both = (
+        "no dropout",
+        "dropout 0.5",
+        "no dropout, stopped early",
+        "dropout 0.5, stopped early",
+    )
+    assert learnt[plain] == 100.0
+    assert accuracy[dropout] > accuracy[plain] + 1 and min(accuracy[stopped], accuracy[both]) > accuracy[plain] + 2
+    assert loss[dropout] < 0.6 * loss[plain] and max(loss[stopped], loss[both]) < 0.5 * loss[plain]
