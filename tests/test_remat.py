@@ -19,8 +19,8 @@ from graphc.runtime.targets import native
 from graphc.schedule.layout import lay_out, panels_for
 from graphc.schedule.program import schedule_entry
 from tests.compiled import arena_bytes, run_compiled
+from tests.graph_checks import over
 from tests.random_graphs import Case, disagreement
-from tests.test_random_graphs import over
 
 
 def program_of(net: nn.Module, x: gr.TensorType) -> gr.Program:

@@ -11,7 +11,7 @@ from graphc.ir import build
 from graphc.ir.graph import Graph
 from graphc.ir.node import Input, Scope
 from graphc.ir.types import f32
-from graphc.ops import Exp, ReduceSum
+from graphc.ops import After, Exp, ReduceSum
 from graphc.passes.fuse import Group, fuse
 from graphc.passes.verify_groups import verify_groups
 
@@ -73,3 +73,11 @@ def test_an_absorbed_value_that_others_need_is_named() -> None:
     shared = graph.with_roots((total, h, total.inputs[0]), ())
     with pytest.raises(InternalError, match=r"need it|no group stores it"):
         verify_groups(shared, groups)
+
+
+def test_what_a_result_waits_for_is_stored() -> None:
+    scope = Scope()
+    x = scope.typed(Input("x"), f32["N", 3])
+    early = build.exp(x)
+    group, *_ = fuse(Graph("late", scope, (x,), (build.apply(After(), build.tanh(x), early),)))
+    assert early in group.outputs

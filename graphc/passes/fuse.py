@@ -17,7 +17,7 @@ from graphc.ir.node import Node
 from graphc.ops.base import Reduction
 from graphc.ops.movement import Concat
 from graphc.ops.window import WindowArgMax, Windowed, WindowMax
-from graphc.passes.roles import CHEAP, Edge, Role, edges, in_memory, role, through_aliases
+from graphc.passes.roles import CHEAP, Edge, Role, edges, in_memory, results, role
 
 #: How many operations a reader may repeat rather than load the result.
 SINK_COST = 3
@@ -247,7 +247,7 @@ class Fusion:
 
     def sink(self) -> None:
         """What takes a few cheap operations on stored values is computed by each reader rather than stored too."""
-        roots = {through_aliases(n) for n in self.graph.roots}
+        roots = results(self.graph)
         readers: dict[Node, list[tuple[Draft | None, str]]] = {}
         for node in self.nodes:
             if self.is_computed(node) or role(node) is Role.ALIAS:
@@ -284,7 +284,7 @@ class Fusion:
 
     def finish(self) -> tuple[Group, ...]:
         """The groups, each with what it stores and what it reads."""
-        read: set[Node] = {through_aliases(n) for n in self.graph.roots}
+        read: set[Node] = results(self.graph)
         reads: dict[int, dict[Node, None]] = {}
         for serial, draft in self.drafts.items():
             sources = reads[serial] = {}
@@ -344,7 +344,7 @@ def absorbed_nodes(
 ) -> dict[Node, Node]:
     """For each elementwise node that only one reduction (over more than rows) needs: that one, while it has room."""
     room: dict[Node, int] = {}
-    roots = {through_aliases(n) for n in graph.roots}
+    roots = results(graph)
     readers: dict[Node, set[Node | None]] = {}
     absorbed: dict[Node, Node] = {}
     for node in reversed(nodes):

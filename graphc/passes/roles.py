@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from graphc.ir.graph import Graph
 from graphc.ir.node import Constant, Leaf, Node, Op
 from graphc.ops.base import ArgReduction, Elementwise, Reduction
 from graphc.ops.contraction import DotGeneral
@@ -144,3 +145,8 @@ def through_aliases(node: Node) -> Node:
     while role(node) is Role.ALIAS:
         node = node.inputs[0]
     return node
+
+
+def results(graph: Graph) -> set[Node]:
+    """What must be in memory in the end: the graph's results, and what these wait for."""
+    return {node for root in graph.roots for node in behind(root)}

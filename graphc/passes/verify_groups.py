@@ -12,7 +12,7 @@ from graphc.errors import InternalError
 from graphc.ir.graph import Graph, users
 from graphc.ir.node import Node
 from graphc.passes.fuse import Group
-from graphc.passes.roles import Role, role, through_aliases
+from graphc.passes.roles import Role, results, role, through_aliases
 
 
 def verify_groups(graph: Graph, groups: Sequence[Group]) -> None:
@@ -49,7 +49,7 @@ def verify_hidden(graph: Graph, groups: Sequence[Group]) -> None:
     computed = {group: frozenset(group.nodes) for group in groups}
     stored = {n for group in groups for n in group.outputs}
     readers = users(graph.nodes())
-    roots = {through_aliases(r) for r in graph.roots}
+    roots = results(graph)
     for group, inside in computed.items():
         for node in inside.difference(group.outputs):
             if sum(node in others for others in computed.values()) > 1:
