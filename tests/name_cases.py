@@ -215,6 +215,10 @@ def linalg() -> Iterator[Case]:
     yield from cases("tensordot", np.tensordot, [(BOX, (5, 2, 4))], {"axes": ((0, 2), (1, -1))}, **plain)
     for shapes, o in crossing([((3, 4), (3, 4)), (BOX, (3, 4))], axis=(-1, -2)):
         yield from cases("vecdot", lambda x, y, axis: np.sum(x * y, axis, dtype=x.dtype), shapes, o, **plain)
+    yield from cases("dot", np.dot, [((3, 4), (4, 2)), ((4,), (4,)), ((4,), ()), (BOX, (4,)), ((2, 3), (5, 3, 2)),
+                                     ((0, 3), (3,))], **plain)  # fmt: skip
+    yield from cases("inner", np.inner, [((4,), (4,)), (BOX, (5, 4)), ((), (3,)), ((2, 0), (3, 0))], **plain)
+    yield from cases("vdot", np.vdot, [((3, 4), (4, 3)), ((4,), (2, 2)), ((), ()), ((0,), (0, 2))], **plain)
     yield from cases("outer", np.outer, [((3,), (4,)), ((0,), (2,))], **plain)
     yield from cases("kron", np.kron, [((2, 3), (3, 2)), ((3,), (4,)), ((2, 2), (3,))], **plain)
     yield from cases("cross", np.cross, [((4, 3), (4, 3)), ((3,), (5, 3))], dtypes=(*FLOATS, i32, i64), **plain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,35 @@ PAIRS = [(MATRIX, MATRIX), (MATRIX, (4,)), (ROW, ()), ((3, 1), (1, 4)), ((0, 3),
 REAL: dict[str, tuple[float, float]] = {
     "acos": (-0.9, 0.9), "acosh": (1.1, 4), "asin": (-0.9, 0.9), "asinh": (-3, 3), "atan": (-3, 3),
     "atanh": (-0.9, 0.9), "cbrt": (0.2, 3), "cos": (-3, 3), "cosh": (-3, 3), "deg2rad": (-90, 90), "erf": (-2, 2),
-    "erfc": (-2, 2), "exp": (-3, 3), "exp2": (-3, 3), "expm1": (-3, 3), "log": (0.2, 4), "log10": (0.2, 4),
-    "log1p": (-0.5, 4), "log2": (0.2, 4), "rad2deg": (-3, 3), "reciprocal": (0.3, 3), "rsqrt": (0.3, 3),
-    "sigmoid": (-3, 3), "sin": (-3, 3), "sinc": (-2, 2), "sinh": (-3, 3), "sqrt": (0.2, 3), "tan": (-1.2, 1.2),
-    "tanh": (-3, 3),
+    "digamma": (-3.4, 5), "erfc": (-2, 2), "erfinv": (-0.95, 0.95), "exp": (-3, 3), "exp2": (-3, 3), "expm1": (-3, 3),
+    "log": (0.2, 4), "log10": (0.2, 4), "lgamma": (-3.4, 5), "log1p": (-0.5, 4), "log2": (0.2, 4),
+    "logit": (0.05, 0.95), "rad2deg": (-3, 3), "reciprocal": (0.3, 3), "rsqrt": (0.3, 3), "sigmoid": (-3, 3),
+    "sin": (-3, 3), "sinc": (-2, 2), "sinh": (-3, 3), "sqrt": (0.2, 3), "tan": (-1.2, 1.2), "tanh": (-3, 3),
 }  # fmt: skip
+
+
+def slope_of_lgamma(x: float) -> float:
+    """The derivative of ln |Γ|: its asymptotic series far out, and the way back by recurrence."""
+    rest = 0.0
+    while x < 1000:
+        rest, x = rest + 1 / x, x + 1
+    return math.log(x) - 1 / (2 * x) - 1 / (12 * x * x) - rest
+
+
 ELSEWHERE: dict[str, Any] = {
     "erf": np.vectorize(math.erf, otypes=[float]), "erfc": np.vectorize(math.erfc, otypes=[float]),
     "rsqrt": lambda x: 1 / np.sqrt(x), "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "digamma": np.vectorize(slope_of_lgamma, otypes=[float]), "lgamma": np.vectorize(math.lgamma, otypes=[float]),
+    "erfinv": np.vectorize(lambda x: NormalDist().inv_cdf(0.5 + 0.5 * x) / math.sqrt(2), otypes=[float]),
+    "logit": lambda x: np.log(x / (1 - x)), "xlogy": lambda x, y: x * np.log(y),
+    "xlog1py": lambda x, y: x * np.log1p(y),
 }  # fmt: skip
 SMOOTH_PAIRS: dict[str, tuple[float, float]] = {
     "add": (-3, 3), "subtract": (-3, 3), "multiply": (-3, 3), "maximum": (-3, 3), "minimum": (-3, 3),
 }  # fmt: skip
 FLOAT_PAIRS: dict[str, tuple[float, float]] = {
     "atan2": (0.3, 3), "copysign": (0.2, 3), "divide": (0.3, 3), "fmax": (-3, 3), "fmin": (-3, 3), "hypot": (0.2, 3),
-    "logaddexp": (-3, 3), "logaddexp2": (-3, 3), "pow": (0.3, 3),
+    "logaddexp": (-3, 3), "logaddexp2": (-3, 3), "pow": (0.3, 3), "xlog1py": (0.3, 3), "xlogy": (0.3, 3),
 }  # fmt: skip
 COMPARISONS = ("equal", "greater", "greater_equal", "less", "less_equal", "not_equal")
 LOGIC = ("logical_and", "logical_or", "logical_xor")
@@ -61,7 +76,8 @@ def elementwise() -> Iterator[Case]:
     yield from cases("bitwise_invert", np.bitwise_invert, shapes, dtypes=(*INTEGERS, bool_), smooth=False)
     for names, facts in ((SMOOTH_PAIRS, {}), (FLOAT_PAIRS, {"dtypes": FLOATS})):
         for name, (low, high) in names.items():
-            yield from cases(name, getattr(np, name), PAIRS, low=low, high=high, **facts)
+            reference = ELSEWHERE.get(name) or getattr(np, name)
+            yield from cases(name, reference, PAIRS, low=low, high=high, **facts)
     yield from cases("floor_divide", np.floor_divide, PAIRS, smooth=False, low=1)
     yield from cases("remainder", np.remainder, PAIRS, smooth=False, low=1)
     for name in COMPARISONS:
@@ -89,6 +105,7 @@ def creation() -> Iterator[Case]:
         ("eye", {"n_rows": 3, "n_cols": 4, "k": 1}, np.eye(3, 4, 1), ANY),
         ("full", {"shape": (2, 3), "fill_value": 1}, np.full((2, 3), 1), ANY),
         ("linspace", {"start": 0.0, "stop": 1.0, "num": 7}, np.linspace(0, 1, 7), FLOATS),
+        ("logspace", {"start": 0.0, "stop": 2.0, "num": 5, "base": 2.0}, np.logspace(0, 2, 5, base=2), FLOATS),
         ("ones", {"shape": (2, 3)}, np.ones((2, 3)), ANY),
         ("zeros", {"shape": (2, 0)}, np.zeros((2, 0)), ANY),
         ("empty", {"shape": (2, 3)}, np.zeros((2, 3)), ANY),
@@ -143,12 +160,12 @@ def arranging() -> Iterator[Case]:
                       lambda x, axis: gr.array_split(x, 3, axis)[0], axis=axis, facts=fixed)  # fmt: skip
         yield from of("take_along_axis", [MATRIX], lambda x, axis: np.take_along_axis(x, np.argsort(x, axis), axis),
                       lambda x, axis: gr.take_along_axis(x, gr.argsort(x, axis), axis), axis=axis)  # fmt: skip
-    for name in ("hstack", "vstack", "column_stack"):
+    for name in ("hstack", "vstack", "dstack", "column_stack"):
         yield from of(name, [((3, 4), (3, 4))], lambda *xs, n=name: getattr(np, n)(xs),
                       lambda *xs, n=name: getattr(gr, n)(xs))  # fmt: skip
     for name in ("fliplr", "flipud", "rot90", "matrix_transpose"):
         yield from of(name, [MATRIX])
-    for name in ("atleast_1d", "atleast_2d"):
+    for name in ("atleast_1d", "atleast_2d", "atleast_3d"):
         yield from of(name, [(), ROW, MATRIX], facts={"batches": False})
     yield from of("ravel", [MATRIX, ROW, EMPTY])
     yield from of("flatten", [MATRIX], np.ravel)

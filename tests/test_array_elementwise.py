@@ -190,3 +190,36 @@ def test_odd_shapes(shape: tuple[int, ...]) -> None:
     found = gr.jit(lambda x: {n: getattr(gr, n)(x) for n in SMOOTH})(x)
     for name, got in found.items():
         assert np.shape(got) == shape, name
+
+
+EDGES: dict[str, tuple[Callable[[Any], Any], list[float], list[float]]] = {
+    "erfinv": (lambda x: gr.erfinv(x), [0.0, 1, -1, 1.5, np.nan, 1 - 1e-12],
+               [0, np.inf, -np.inf, np.nan, np.nan, 5.042031898572696]),
+    "lgamma": (lambda x: gr.lgamma(x), [0.0, -1, -2, 1, 2, np.inf, -np.inf, np.nan, 1e300, 0.5],
+               [np.inf] * 3 + [0, 0, np.inf, np.inf, np.nan, 6.897755278982137e302, 0.5723649429247001]),
+    "digamma": (lambda x: gr.digamma(x), [0.0, -0.0, -1, 1, np.inf, -np.inf, np.nan],
+                [-np.inf, np.inf, np.nan, -0.5772156649015329, np.inf, np.nan, np.nan]),
+    "logit": (lambda x: gr.logit(x), [0.0, 1, 0.5, -0.1, 1.1], [-np.inf, np.inf, 0, np.nan, np.nan]),
+    "logit within": (lambda x: gr.logit(x, eps=0.25), [0.0, 1, 0.5], [-np.log(3), np.log(3), 0]),
+    "xlogy of 0": (lambda x: gr.xlogy(0.0, x), [0.0, -1, np.inf, np.nan, 2], [0, 0, 0, np.nan, 0]),
+    "xlogy at 0": (lambda x: gr.xlogy(x, 0.0), [0.0, 1, -1], [0, -np.inf, np.inf]),
+    "xlog1py of 0": (lambda x: gr.xlog1py(0.0, x), [-1.0, -2, np.inf, np.nan, 2], [0, 0, 0, np.nan, 0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_special_functions_at_their_edges(name: str) -> None:
+    function, x, wanted = EDGES[name]
+    np.testing.assert_allclose(gr.jit(function)(np.array(x)), wanted, rtol=1e-14, atol=2e-15)
+
+
+def test_special_functions_have_derivatives_at_their_edges() -> None:
+    def slopes(x: Any) -> Any:
+        made = (gr.erfinv(x), gr.lgamma(x + 1.5), gr.xlogy(x, 0.0 * x + 2.0), gr.xlogy(x, x))
+        return [gr.gradients(gr.sum(y), [x])[0] for y in made]
+
+    erfinv, lgamma, first, both = gr.jit(slopes)(np.array([0.0, 0.5]))
+    np.testing.assert_allclose(erfinv, [np.sqrt(np.pi) / 2, np.sqrt(np.pi) / 2 * np.exp(0.4769362762044699**2)])
+    np.testing.assert_allclose(lgamma, [0.03648997397857652, 0.4227843350984671])
+    np.testing.assert_allclose(first, [np.log(2)] * 2)
+    np.testing.assert_allclose(both, [0, np.log(0.5) + 1])

@@ -27,17 +27,17 @@ ALTERNATIVES = {
     **dict.fromkeys(("uint32", "uint64"), "the unsigned integers of users are gr.u8; use gr.i64"),
     "float32": "gr.f32", "float64": "gr.f64", "int32": "gr.i32", "int64": "gr.i64", "uint8": "gr.u8",
     "concatenate": "gr.concat", "transpose": "gr.permute_dims(x, axes), or x.T", "power": "gr.pow",
-    "absolute": "gr.abs", "true_divide": "gr.divide", "mod": "gr.remainder", "dot": "gr.matmul, or x @ y",
-    "inner": "gr.vecdot", "amax": "gr.max", "amin": "gr.min", "array": "gr.asarray",
+    "absolute": "gr.abs", "true_divide": "gr.divide", "mod": "gr.remainder",
+    "amax": "gr.max", "amin": "gr.min", "array": "gr.asarray",
     **{f"arc{name}": f"gr.a{name}" for name in ("cos", "cosh", "sin", "sinh", "tan", "tanh", "tan2")},
     "degrees": "gr.rad2deg", "radians": "gr.deg2rad", "fix": "gr.trunc", "rint": "gr.round",
     "invert": "gr.bitwise_invert",
     "fabs": "gr.abs", "float_power": "gr.pow", "fmod": "gr.remainder, which has the sign of the divisor",
     "divmod": "gr.floor_divide and gr.remainder", "modf": "x - gr.trunc(x) and gr.trunc(x)",
     "identity": "gr.eye", "tri": "gr.tril(gr.ones((n, m)))", "diagflat": "gr.eye(n) * x", "indices": "gr.meshgrid",
-    "logspace": "base ** gr.linspace(start, stop, num)", "geomspace": "gr.exp(gr.linspace(log_start, log_stop, num))",
+    "geomspace": "gr.exp(gr.linspace(log_start, log_stop, num))",
     "mgrid": "gr.meshgrid(..., indexing='ij')", "ogrid": "gr.arange and gr.expand_dims",
-    "append": "gr.concat", "cat": "gr.concat", "dstack": "gr.concat(..., axis=2)", "block": "gr.concat, twice",
+    "append": "gr.concat", "cat": "gr.concat", "block": "gr.concat, twice",
     "hsplit": "gr.split(x, n, axis=1)", "vsplit": "gr.split(x, n, axis=0)", "chunk": "gr.array_split",
     "unsqueeze": "gr.expand_dims", "permute": "gr.permute_dims", "view": "gr.reshape", "rollaxis": "gr.moveaxis",
     "expand": "gr.broadcast_to", "resize": "gr.reshape, or gr.pad", "trim_zeros": f"{SHAPE}: slice with known ends",
@@ -60,9 +60,9 @@ ALTERNATIVES = {
         ("randn", "rand", "randint", "normal", "uniform", "dropout"), "it is in graphc.random or graphc.nn"
     ),
     "half": "gr.f16", "double": "gr.f64", "long": "gr.i64",
-    **dict.fromkeys(
-        ("lgamma", "gammaln", "digamma", "erfinv", "i0"), "compute it outside the entry, or write its series"
-    ),
+    "gammaln": "gr.lgamma", "psi": "gr.digamma", "polygamma": "gr.grad of gr.digamma", "xlogx": "gr.xlogy(x, x)",
+    "gamma": "gr.exp(gr.lgamma(x)) for x > 0", "i0": "compute it outside the entry, or write its series",
+    "ndtri": "gr.erfinv(2 * p - 1) * 2**0.5", "ndtr": "0.5 * gr.erfc(-x / 2**0.5)",
     **dict.fromkeys(
         ("array_repr", "array_str", "save", "savez", "loadtxt"), "return the tensor: entries give NumPy arrays"
     ),

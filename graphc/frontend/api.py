@@ -9,7 +9,9 @@ from graphc.frontend.arrangement import (
     array_split,
     atleast_1d,
     atleast_2d,
+    atleast_3d,
     column_stack,
+    dstack,
     flatten,
     fliplr,
     flipud,
@@ -33,6 +35,7 @@ from graphc.frontend.creation import (
     full,
     full_like,
     linspace,
+    logspace,
     meshgrid,
     ones,
     ones_like,
@@ -129,7 +132,20 @@ from graphc.frontend.floats import (
     signbit,
 )
 from graphc.frontend.indexing import getitem, one_hot, take, take_along_axis
-from graphc.frontend.linalg import cross, diag, diagonal, kron, matmul, outer, tensordot, trace, vecdot
+from graphc.frontend.linalg import (
+    cross,
+    diag,
+    diagonal,
+    dot,
+    inner,
+    kron,
+    matmul,
+    outer,
+    tensordot,
+    trace,
+    vdot,
+    vecdot,
+)
 from graphc.frontend.manipulation import (
     broadcast_arrays,
     broadcast_to,
@@ -145,11 +161,10 @@ from graphc.frontend.manipulation import (
     swapaxes,
 )
 from graphc.frontend.numpy_protocol import call_function, call_ufunc
-from graphc.frontend.padding import (
-    pad,
-)
+from graphc.frontend.padding import pad
 from graphc.frontend.reductions import all, any, argmax, argmin, count_nonzero, max, mean, min, prod, std, sum, var
 from graphc.frontend.sorting import argsort, searchsorted, sort, top_k
+from graphc.frontend.special import digamma, erfinv, lgamma, logit, xlog1py, xlogy
 from graphc.frontend.statistics import (
     average,
     median,
@@ -212,6 +227,7 @@ __all__ = [
     "atanh",
     "atleast_1d",
     "atleast_2d",
+    "atleast_3d",
     "average",
     "bitwise_and",
     "bitwise_invert",
@@ -244,13 +260,17 @@ __all__ = [
     "diag",
     "diagonal",
     "diff",
+    "digamma",
     "divide",
+    "dot",
+    "dstack",
     "einsum",
     "empty",
     "empty_like",
     "equal",
     "erf",
     "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expand_dims",
@@ -275,6 +295,7 @@ __all__ = [
     "hstack",
     "hypot",
     "iinfo",
+    "inner",
     "isclose",
     "isdtype",
     "isfinite",
@@ -285,6 +306,7 @@ __all__ = [
     "kron",
     "less",
     "less_equal",
+    "lgamma",
     "linspace",
     "log",
     "log1p",
@@ -297,6 +319,8 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "logit",
+    "logspace",
     "matmul",
     "matrix_transpose",
     "max",
@@ -374,9 +398,12 @@ __all__ = [
     "trunc",
     "unstack",
     "var",
+    "vdot",
     "vecdot",
     "vstack",
     "where",
+    "xlog1py",
+    "xlogy",
     "zeros",
     "zeros_like",
 ]  # fmt: skip

@@ -201,6 +201,12 @@ def atleast_2d(x: TensorLike) -> Tensor:
     return tensor if tensor.ndim > 1 else expand_dims(tensor, 0)
 
 
+def atleast_3d(x: TensorLike) -> Tensor:
+    """With three axes at least; new ones are put around a vector, and behind a matrix."""
+    tensor = atleast_2d(x)
+    return tensor if tensor.ndim > 2 else expand_dims(tensor, 2)
+
+
 def hstack(arrays: Sequence[TensorLike]) -> Tensor:
     """Joined along the second axis, vectors along their only one."""
     tensors = [atleast_1d(a) for a in listed("hstack", arrays)]
@@ -210,6 +216,11 @@ def hstack(arrays: Sequence[TensorLike]) -> Tensor:
 def vstack(arrays: Sequence[TensorLike]) -> Tensor:
     """Joined along the first axis, vectors as rows."""
     return concat([atleast_2d(a) for a in listed("vstack", arrays)], 0)
+
+
+def dstack(arrays: Sequence[TensorLike]) -> Tensor:
+    """Joined along the third axis, vectors as rows and matrices as planes."""
+    return concat([atleast_3d(a) for a in listed("dstack", arrays)], 2)
 
 
 def column_stack(arrays: Sequence[TensorLike]) -> Tensor:

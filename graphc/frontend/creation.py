@@ -161,6 +161,21 @@ def linspace(
     return cast(result, result.dtype if dtype is None else dtype)
 
 
+def logspace(
+    start: TensorLike,
+    stop: TensorLike,
+    num: UserSize,
+    *,
+    endpoint: bool = True,
+    base: float = 10.0,
+    dtype: DType | None = None,
+) -> Tensor:
+    """`num` powers of a base whose exponents go from start to stop at equal distances; see `linspace`."""
+    exponents = linspace(start, stop, num, dtype if dtype is not None and dtype.is_float else None, endpoint=endpoint)
+    powers = apply(ops.Pow(), full(exponents.shape, base, exponents.dtype), exponents)
+    return cast(powers, exponents.dtype if dtype is None else dtype)
+
+
 def eye(
     n_rows: UserSize,
     n_cols: UserSize | None = None,

@@ -129,6 +129,25 @@ def vecdot(x1: TensorLike, x2: TensorLike, *, axis: int = -1) -> Tensor:
     return sum_(multiply(lhs, rhs), axis, dtype=lhs.dtype)
 
 
+def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """NumPy's: Σ over the last axis of x1 and the last but one of x2, or its only one; scalars multiply."""
+    lhs, rhs = promoted(x1, x2, least=i32)
+    if not lhs.ndim or not rhs.ndim:
+        return multiply(lhs, rhs)
+    return tensordot(lhs, rhs, axes=((-1,), (-2 if rhs.ndim > 1 else -1,)))
+
+
+def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Σ over the last axes of both; scalars multiply."""
+    lhs, rhs = promoted(x1, x2, least=i32)
+    return tensordot(lhs, rhs, axes=((-1,), (-1,))) if lhs.ndim and rhs.ndim else multiply(lhs, rhs)
+
+
+def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Σ x1·x2 over all elements, in row-major order."""
+    return tensordot(reshape(as_tensor(x1), (-1,)), reshape(as_tensor(x2), (-1,)), axes=1)
+
+
 @composite
 def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The Kronecker product: x2 times each element of x1, side by side."""
