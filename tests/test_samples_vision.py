@@ -30,3 +30,14 @@ def test_the_generator_covers_the_ring(environment: dict[str, str]) -> None:
     clouds, share = figures(environment, "gan", r"(\d) of 8 clouds", r"([\d.]+)% of the points")
     assert clouds == 8
     assert share >= 85
+
+
+@pytest.mark.slow
+def test_lenet_reads_digits(environment: dict[str, str]) -> None:
+    (accuracy,) = figures(environment, "lenet", r"test accuracy ([\d.]+)%")
+    assert accuracy >= 98.5
+
+
+def test_eight_numbers_of_the_autoencoder_hold_more_than_eight_components(environment: dict[str, str]) -> None:
+    own, linear = figures(environment, "autoencoder", r"error on the test: ([\d.]+)", r"components: +([\d.]+)")
+    assert own < 0.55 * linear
