@@ -123,6 +123,7 @@ def emit_program(program: TracedProgram, options: Options, image: bytes | None) 
     from graphc.passes.pipeline import optimise
     from graphc.schedule.epoch import EPOCH_COUNTER, runs_epochs
     from graphc.schedule.layout import lay_out, panels_for
+    from graphc.schedule.memory import most_bytes
     from graphc.schedule.program import schedule_entry
 
     graphs = [optimise(entry.graph, budget=options.budget) for entry in program.entries]
@@ -132,6 +133,7 @@ def emit_program(program: TracedProgram, options: Options, image: bytes | None) 
     layout = lay_out(variables, panels_for(graphs, {v.name: v.like for v in program.variables}))
     schedules = [schedule_entry(graph, layout.buffers, options.target) for graph in graphs]
     initial = schedule_entry(optimise(program.initial()), layout.buffers, options.target)
+    layout = layout.drawn_in(most_bytes(initial.arena) or 0)
     abis = [entry_abi(e, s, options.prefix) for e, s in zip(program.entries, schedules, strict=True)]
     signature = describe(program, abis, layout, options.prefix, options.target)
     emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)

@@ -12,17 +12,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
-from graphc.errors import ArgumentError
+from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
-from graphc.frontend.promotion import cast
+from graphc.frontend.control import scan
+from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.random import Key
+from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, expect_constant
-from graphc.ir.types import DType, TensorType, f32
+from graphc.ir.types import DType, TensorType, f32, i64
 from graphc.sites import user_site
 
 Shape: TypeAlias = Sequence[int]
 Initializer: TypeAlias = Callable[[Shape, DType], Initial]
+#: A factor, or the name of the activation that it is for.
+Gain: TypeAlias = float | str
 
 #: The standard deviation of a standard normal truncated at ±2.
 TRUNCATED_STDDEV = 0.87962566103423978
@@ -111,24 +115,25 @@ def variance_scaling(
     )
 
 
-def glorot_uniform(shape: Shape, dtype: DType = f32) -> Initial:
-    """Uniform in ±√(6 / (n_in + n_out)) (Glorot and Bengio, 2010)."""
-    return variance_scaling(shape, dtype, mode="fan_avg", distribution="uniform")
+def glorot_uniform(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0) -> Initial:
+    """Uniform in ±gain·√(6 / (n_in + n_out)) (Glorot and Bengio, 2010)."""
+    return variance_scaling(shape, dtype, scale=factor(gain) ** 2, mode="fan_avg", distribution="uniform")
 
 
-def glorot_normal(shape: Shape, dtype: DType = f32, *, truncated: bool = False) -> Initial:
-    """Normal, σ = √(2 / (n_in + n_out))."""
-    return variance_scaling(shape, dtype, mode="fan_avg", distribution=normal_kind(truncated))
+def glorot_normal(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0, truncated: bool = False) -> Initial:
+    """Normal, σ = gain·√(2 / (n_in + n_out)); `truncated` at 2σ and rescaled, as Keras's and JAX's is."""
+    scale = factor(gain) ** 2
+    return variance_scaling(shape, dtype, scale=scale, mode="fan_avg", distribution=normal_kind(truncated))
 
 
-def he_uniform(shape: Shape, dtype: DType = f32) -> Initial:
-    """Uniform in ±√(6 / n_in) (He et al., 2015)."""
-    return variance_scaling(shape, dtype, scale=2.0, distribution="uniform")
+def he_uniform(shape: Shape, dtype: DType = f32, *, slope: float = 0.0) -> Initial:
+    """Uniform in ±√(6 / ((1 + slope²)·n_in)) (He et al., 2015); `slope` is that of a leaky ReLU."""
+    return variance_scaling(shape, dtype, scale=leaky_gain(slope) ** 2, distribution="uniform")
 
 
-def he_normal(shape: Shape, dtype: DType = f32, *, truncated: bool = False) -> Initial:
-    """Normal, σ = √(2 / n_in)."""
-    return variance_scaling(shape, dtype, scale=2.0, distribution=normal_kind(truncated))
+def he_normal(shape: Shape, dtype: DType = f32, *, slope: float = 0.0, truncated: bool = False) -> Initial:
+    """Normal, σ = √(2 / ((1 + slope²)·n_in)); `truncated` at 2σ and rescaled, as Keras's and JAX's is."""
+    return variance_scaling(shape, dtype, scale=leaky_gain(slope) ** 2, distribution=normal_kind(truncated))
 
 
 def lecun_uniform(shape: Shape, dtype: DType = f32) -> Initial:
@@ -137,8 +142,85 @@ def lecun_uniform(shape: Shape, dtype: DType = f32) -> Initial:
 
 
 def lecun_normal(shape: Shape, dtype: DType = f32, *, truncated: bool = False) -> Initial:
-    """Normal, σ = √(1 / n_in)."""
+    """Normal, σ = √(1 / n_in); `truncated` at 2σ and rescaled, as Keras's and JAX's is."""
     return variance_scaling(shape, dtype, distribution=normal_kind(truncated))
+
+
+def torch_uniform(shape: Shape, dtype: DType = f32, *, fan_in: float | None = None) -> Initial:
+    """Uniform in ±1/√n_in: what PyTorch's linear and convolution layers start with.
+
+    A bias does not know how many inputs its unit has: `functools.partial(init.torch_uniform, fan_in=64)`.
+    """
+    limit = 1.0 / math.sqrt(max(fans(shape)[0] if fan_in is None else fan_in, 1.0))
+    return uniform(shape, dtype, low=-limit, high=limit)
+
+
+def orthogonal(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0) -> Initial:
+    """gain·Q, where QᵀQ = 1 (or QQᵀ = 1, if there are more columns than rows) (Saxe et al., 2014).
+
+    Q is of the QR decomposition of a normal matrix, with R's diagonal positive: evenly distributed. Axes but the last
+    are taken as one, as in Keras. Raises `ShapeError` for fewer than two axes.
+    """
+    if len(shape) < 2:
+        raise ShapeError(
+            f"orthogonal: the shape {tuple(shape)} has no rows and columns",
+            site=user_site(),
+            help="it is for kernels, of two axes or more",
+        )
+    return initial(shape, dtype, draw_orthogonal, factor(gain))
+
+
+def draw_orthogonal(type_: TensorType, gain: float, key: Key) -> Tensor:
+    """The columns, or the rows if these are fewer, orthonormal."""
+    *window, columns = (int(s) for s in type_.shape)  # type: ignore[arg-type]
+    rows = math.prod(window)
+    few, many = sorted((rows, columns))
+    basis = orthonormal(random.normal((few, many), key, dtype=type_.dtype.computed))
+    matrix = basis if rows < columns else api.matrix_transpose(basis)
+    return cast(api.reshape(gain * matrix, type_.shape), type_.dtype)
+
+
+def orthonormal(vectors: Tensor) -> Tensor:
+    """The rows made orthonormal one after the other: Gram and Schmidt's way, done twice to lose no digits."""
+
+    def add(carry: tuple[Tensor, Tensor], vector: Tensor) -> tuple[tuple[Tensor, Tensor], None]:
+        basis, number = carry
+        for _ in range(2):
+            vector = vector - api.matmul(api.matmul(basis, vector), basis)
+        unit = vector / api.sqrt(api.sum(api.square(vector)))
+        return (basis.at[number].set(unit), number + 1), None
+
+    start = api.zeros_like(vectors), as_tensor(0, i64)
+    carry: tuple[Tensor, Tensor] = scan(add, start, vectors)[0]
+    return carry[0]
+
+
+def gain(activation: str, slope: float = 0.01) -> float:
+    """The factor that keeps the variance of what goes through an activation: PyTorch's `calculate_gain`.
+
+    linear and sigmoid 1 (some lecture notes have 4 for sigmoid), tanh 5/3, relu √2, leaky_relu √(2/(1 + slope²)),
+    selu ¾. Raises `ArgumentError` for another activation.
+
+        functools.partial(init.glorot_normal, gain=init.gain("tanh"))      # or gain="tanh"
+    """
+    gains = {**GAINS, "leaky_relu": leaky_gain(slope)}
+    if activation not in gains:
+        raise ArgumentError(f"no gain is known for {activation!r}", site=user_site(), help=", ".join(gains))
+    return gains[activation]
+
+
+#: Gains by activation.
+GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+
+
+def leaky_gain(slope: float) -> float:
+    """√(2 / (1 + slope²))."""
+    return math.sqrt(2.0 / (1.0 + slope**2))
+
+
+def factor(gain_: Gain) -> float:
+    """A gain as a number, from an activation's name or itself."""
+    return gain(gain_) if isinstance(gain_, str) else float(gain_)
 
 
 def normal_kind(truncated: bool) -> Literal["normal", "truncated_normal"]:
@@ -168,8 +250,12 @@ NAMED: dict[str, Initializer] = {
     "xavier_normal": glorot_normal,
     "he_uniform": he_uniform,
     "he_normal": he_normal,
+    "kaiming_uniform": he_uniform,
+    "kaiming_normal": he_normal,
     "lecun_uniform": lecun_uniform,
     "lecun_normal": lecun_normal,
+    "torch_uniform": torch_uniform,
+    "orthogonal": orthogonal,
 }
 
 
@@ -180,3 +266,19 @@ def get(initializer: str | Initializer) -> Initializer:
     if initializer not in NAMED:
         raise ArgumentError(f"no initialiser {initializer!r}", site=user_site(), help=", ".join(NAMED))
     return NAMED[initializer]
+
+
+__all__ = [
+    "constant", "gain", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform",
+    "normal", "ones", "orthogonal", "torch_uniform", "truncated_normal", "uniform", "variance_scaling", "zeros",
+]  # fmt: skip
+
+#: Names of other libraries.
+ALTERNATIVES = {
+    **{f"xavier_{kind}": f"init.glorot_{kind}" for kind in ("uniform", "normal")},
+    **{f"kaiming_{kind}": f"init.he_{kind}" for kind in ("uniform", "normal")},
+    "calculate_gain": "init.gain",
+    "eye": "gr.Variable(np.eye(n)): an initial value may be an array",
+}
+
+__getattr__ = refusing("init", __all__, ALTERNATIVES)

@@ -21,6 +21,7 @@ from graphc.frontend.indices import expect_range, integer
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
+from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import bool_
 from graphc.nn.functional import centred, softplus
@@ -193,3 +194,27 @@ def spread(name: str, values: TensorLike, loss: Tensor) -> Tensor:
         )
     shaped = api.reshape(given, (*given.shape, *[1] * (loss.ndim - given.ndim)))
     return api.broadcast_to(shaped, loss.shape)
+
+
+__all__ = [
+    "huber", "mean_absolute_error", "mean_squared_error", "sigmoid_cross_entropy", "softmax_cross_entropy",
+    "sparse_softmax_cross_entropy", "sum_squared_error",
+]  # fmt: skip
+
+#: Names of other libraries.
+ALTERNATIVES = {
+    **dict.fromkeys(("mse", "mse_loss", "MSELoss", "MeanSquaredError"), "losses.mean_squared_error"),
+    **dict.fromkeys(("mae", "l1_loss", "L1Loss", "MeanAbsoluteError"), "losses.mean_absolute_error"),
+    **dict.fromkeys(("smooth_l1_loss", "huber_loss", "HuberLoss", "Huber"), "losses.huber"),
+    **dict.fromkeys(
+        ("cross_entropy", "CrossEntropyLoss", "nll_loss", "sparse_categorical_crossentropy"),
+        "losses.sparse_softmax_cross_entropy(logits, labels), losses.softmax_cross_entropy for probabilities",
+    ),
+    "categorical_crossentropy": "losses.softmax_cross_entropy(logits, target)",
+    **dict.fromkeys(
+        ("binary_crossentropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss"),
+        "losses.sigmoid_cross_entropy(logits, target)",
+    ),
+}
+
+__getattr__ = refusing("losses", __all__, ALTERNATIVES)

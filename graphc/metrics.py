@@ -30,6 +30,7 @@ from graphc.frontend.composite import composite
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
+from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import f32, i32
@@ -223,3 +224,11 @@ def averaged(part: Tensor, whole: Tensor, average: Average) -> Tensor:
         part, whole = api.sum(part), api.sum(whole)
     ratio = api.where(whole > 0, part / api.maximum(whole, 1.0), 0.0)
     return api.mean(ratio) if average == "macro" else ratio
+
+
+__all__ = [
+    "Confusion", "Mean", "accuracy", "auc", "binary_accuracy", "confusion_matrix", "f1_score", "perplexity",
+    "precision", "r2_score", "recall", "top_k_accuracy",
+]  # fmt: skip
+
+__getattr__ = refusing("metrics", __all__, {"roc_auc_score": "metrics.auc(scores, labels)"})

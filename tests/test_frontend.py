@@ -460,6 +460,7 @@ def test_initialisers_have_their_spread(name: str) -> None:
     expected = {
         "zeros": 0, "ones": 0, "uniform": 0.1 / 12**0.5, "normal": 0.05, "truncated_normal": 0.05 * 0.87962566,
         "glorot": (2 / 400) ** 0.5, "xavier": (2 / 400) ** 0.5, "he": (2 / 300) ** 0.5, "lecun": (1 / 300) ** 0.5,
+        "kaiming": (2 / 300) ** 0.5, "torch": (1 / 900) ** 0.5, "orthogonal": (1 / 300) ** 0.5,
     }  # fmt: skip
     values = initial_state(program)["w"]
     assert values.std() == pytest.approx(expected.get(name, expected.get(name.split("_")[0])), rel=0.02)

@@ -6,25 +6,21 @@ import struct
 from collections.abc import Sequence
 from math import prod
 
-from graphc.codegen.address import Sizes
 from graphc.codegen.copy import COPY_BYTES, COPY_ROWS
 from graphc.codegen.cpu import BASELINE, lacks_features
-from graphc.codegen.entry import emit_body, emit_places
+from graphc.codegen.entry import emit_body
 from graphc.codegen.guards import NULL, Checks, check_state, header, is_misaligned, is_null, status
 from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
-from graphc.errors import InternalError
 from graphc.runtime.signature import ALIGN, Signature
 from graphc.runtime.status import Status
 from graphc.runtime.targets import Target
 from graphc.schedule.layout import Slot, StateLayout
+from graphc.schedule.memory import most_bytes
 from graphc.schedule.program import EntrySchedule
 
 FIND = "find"
-
-#: The most stack that drawing initial values may take, in bytes.
-STACK_BYTES = 1 << 16
 
 TEXTS = {
     Status.OK: "no error",
@@ -62,21 +58,31 @@ def emit_init(module: Module, prefix: str, layout: StateLayout, target: Target, 
 def emit_drawn_state(
     module: Module, library: KernelLibrary, name: str, entry: EntrySchedule, layout: StateLayout
 ) -> None:
-    """`void name(state, seed)`: zeros, then each Variable's initial value, drawn under the seed."""
+    """`void name(state, seed)`: zeros, then each Variable's initial value, drawn under the seed.
+
+    The workspace is on the stack, or the end of the state, which is zeros again afterwards.
+    """
     body = f"{name}.body"
     emit_body(module, library, body, entry, layout)
     b = Builder(module, name, [("ptr", "state"), ("i64", "seed")])
     state, seed = b.arguments
-    with b.loop(b.i64(0), b.i64(layout.bytes), ALIGN) as loop:
-        b.store(Value(f"<{ALIGN} x i8>", "zeroinitializer"), b.gep("i8", state, loop.index))
-    _, total = emit_places(b, Sizes(b, {}), entry.arena)
-    if total.literal is None or total.literal > STACK_BYTES:
-        raise InternalError(f"initial values need {total.name} bytes of workspace; {STACK_BYTES} are there")
-    stack = b.emit("ptr", f"alloca [{max(total.literal, 1)} x i8], align {ALIGN}")
+    emit_zeros(b, state, 0, layout.bytes)
+    if layout.scratch:
+        workspace = b.gep("i8", state, b.i64(layout.end))
+    else:
+        workspace = b.emit("ptr", f"alloca [{most_bytes(entry.arena) or 1} x i8], align {ALIGN}")
     place = b.emit("ptr", "alloca i64, align 8")
     b.store(seed, place)
-    b.call(body, "void", state, stack, place)
+    b.call(body, "void", state, workspace, place)
+    emit_zeros(b, state, layout.end, layout.bytes)
     b.ret()
+
+
+def emit_zeros(b: Builder, state: Value, start: int, stop: int) -> None:
+    """Zeros from one place of the state, and a multiple of the alignment, to another."""
+    if start < stop:
+        with b.loop(b.i64(start), b.i64(stop), ALIGN) as loop:
+            b.store(Value(f"<{ALIGN} x i8>", "zeroinitializer"), b.gep("i8", state, loop.index))
 
 
 def emit_image_state(module: Module, name: str, image: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -18,6 +18,8 @@ from graphc.schedule.kernel import Buffer
 
 #: Bytes in a row of a panel: a cache line, so that every vector width divides it.
 PANEL_BYTES = 64
+#: The most stack that drawing initial values may take, in bytes.
+INIT_STACK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,27 @@ class Slot:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """All Variables, in order, after the header."""
+    """All Variables, in order, after the header; then `scratch` bytes that drawing their initial values takes."""
 
     slots: tuple[Slot, ...]
+    scratch: int = 0
+
+    @property
+    def end(self) -> int:
+        """Where the last Variable ends."""
+        return max((s.offset + s.bytes for s in self.slots), default=STATE_HEADER_BYTES)
 
     @property
     def bytes(self) -> int:
         """The size of a state buffer."""
-        return max((s.offset + s.bytes for s in self.slots), default=STATE_HEADER_BYTES)
+        return self.end + self.scratch
+
+    def drawn_in(self, workspace: int) -> StateLayout:
+        """With scratch for initial values that take so many bytes: `init` has no other memory than the state.
+
+        What fits is on the stack: most initial values need next to nothing, orthogonal matrices some.
+        """
+        return replace(self, scratch=-(-workspace // ALIGN) * ALIGN if workspace > INIT_STACK_BYTES else 0)
 
     @cached_property
     def buffers(self) -> Mapping[str, Buffer]:
