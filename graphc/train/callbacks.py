@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["auto", "min", "max"]
 
-#: Figures whose names hold one of these are better when they are greater.
-GREATER = ("acc", "auc", "precision", "recall", "f1", "r2", "score")
-#: The file of a callback's attributes in its part of a checkpoint.
-REMEMBERED = "callback.json"
+#: Figures whose names hold one of these words are better when they are greater.
+GREATER = frozenset(("acc", "accuracy", "auc", "f1", "precision", "r2", "recall", "score"))
 
 
 class Callback:
@@ -59,17 +57,11 @@ class Callback:
     def on_train_end(self, run: Run) -> None:
         """After the run, also where it was stopped or interrupted."""
 
-    def save(self, folder: Path) -> None:
-        """Write what `restore` needs into a folder of the callback's own, which is part of a checkpoint."""
-        if self.remembered:
-            content = {name: getattr(self, name) for name in self.remembered}
-            (folder / REMEMBERED).write_text(json.dumps(content))
+    def save(self, path: Path) -> None:
+        """Write what a checkpoint needs besides the attributes into a file of the callback's own, if there is any."""
 
-    def restore(self, folder: Path, compiled: Compiled) -> None:
-        """Read what `save` wrote; comes after `on_train_begin`."""
-        if self.remembered:
-            for name, value in json.loads((folder / REMEMBERED).read_text()).items():
-                setattr(self, name, value)
+    def restore(self, path: Path, compiled: Compiled) -> None:
+        """Read the file that `save` wrote; comes after `on_train_begin`, and after the attributes came back."""
 
 
 class Lambda(Callback):
@@ -102,7 +94,7 @@ class Monitor(Callback):
             message = f"{own}: mode={mode!r}"
             raise ArgumentError(message, site=user_site(), help='use "auto", "min" or "max"')
         self.monitor, self.site = monitor, user_site()
-        self.greater = mode == "max" or (mode == "auto" and any(word in monitor for word in GREATER))
+        self.greater = mode == "max" or (mode == "auto" and not GREATER.isdisjoint(re.split("[_/]", monitor)))
         self.min_delta = abs(min_delta)
 
     def on_train_begin(self, run: Run) -> None:
@@ -124,8 +116,8 @@ class Monitor(Callback):
         return run.logs[self.monitor]
 
     def better(self, value: float, reference: float | None) -> bool:
-        """Whether a figure is an improvement on another; it is on none."""
-        if reference is None:
+        """Whether a figure is an improvement on another; it is on none, and on NaN."""
+        if reference is None or math.isnan(reference):
             return True
         return value - self.min_delta > reference if self.greater else value + self.min_delta < reference
 
@@ -173,16 +165,13 @@ class EarlyStopping(Monitor):
         if run.epoch < self.start_from_epoch:
             return
         value = self.figure(run)
-        if self.restore_best and self._kept is None:  # a first epoch that is NaN is better than none
-            self.keep(run)
         self.wait += 1
         if self.better(value, self.best):
             self.best = value
             self.keep(run)
             if self.better(value, self.baseline):
                 self.wait = 0
-                return
-        if self.wait >= self.patience and run.epoch > 0:
+        elif self.wait >= self.patience and run.epoch > 0:
             self.stopped_epoch = run.epoch
             run.stop()
 
@@ -190,23 +179,21 @@ class EarlyStopping(Monitor):
         """This epoch is the best so far."""
         self.best_epoch = run.epoch
         if self.restore_best:
-            self._kept = self._kept or run.compiled.new_state()
+            if self._kept is None:
+                self._kept = run.compiled.new_state()
             self._kept.state.update(run.compiled.state.copy())
 
     def on_train_end(self, run: Run) -> None:
         if self._kept is not None:
             run.compiled.state.update(self._kept.state.copy())
 
-    def save(self, folder: Path) -> None:
-        super().save(folder)
+    def save(self, path: Path) -> None:
         if self._kept is not None:
-            self._kept.save(folder / "best.safetensors")
+            self._kept.save(path)
 
-    def restore(self, folder: Path, compiled: Compiled) -> None:
-        super().restore(folder, compiled)
-        if (folder / "best.safetensors").exists():
-            self._kept = compiled.new_state()
-            self._kept.restore(folder / "best.safetensors")
+    def restore(self, path: Path, compiled: Compiled) -> None:
+        self._kept = compiled.new_state()
+        self._kept.restore(path)
 
 
 class TerminateOnNaN(Callback):
@@ -233,6 +220,7 @@ class LearningRate(Monitor):
     """
 
     adds = ("learning_rate",)
+    remembered = ("progress",)
 
     def __init__(
         self, rate: Callable[[int], float] | optim.Plateau, monitor: str = "val_loss", variable: str | None = None
@@ -262,13 +250,15 @@ class LearningRate(Monitor):
         if isinstance(self.rate, optim.Plateau):
             run.compiled.state[self.name] = self.dtype.type(self.rate.update(self.figure(run)))
 
-    def save(self, folder: Path) -> None:
-        if isinstance(self.rate, optim.Plateau):
-            (folder / REMEMBERED).write_text(json.dumps(numbers(self.rate)))
+    @property
+    def progress(self) -> dict[str, float]:
+        """What a Plateau has come to; nothing of a function."""
+        held = vars(self.rate).items() if isinstance(self.rate, optim.Plateau) else ()
+        return {name: value for name, value in held if isinstance(value, (int, float))}
 
-    def restore(self, folder: Path, compiled: Compiled) -> None:
-        if isinstance(self.rate, optim.Plateau):
-            vars(self.rate).update(json.loads((folder / REMEMBERED).read_text()))
+    @progress.setter
+    def progress(self, values: dict[str, float]) -> None:
+        vars(self.rate).update(values)
 
 
 class CSVLogger(Callback):
@@ -303,8 +293,3 @@ class CSVLogger(Callback):
         row = run.history.rows[index]
         values = (repr(row.get(name, math.nan)) for name in self._columns)
         return self.separator.join((str(run.history.epochs[index]), *values)) + "\n"
-
-
-def numbers(plateau: optim.Plateau) -> dict[str, float]:
-    """What changes in a Plateau, and the settings that say how."""
-    return {name: value for name, value in vars(plateau).items() if isinstance(value, (int, float))}

@@ -107,7 +107,6 @@ class Checkpoint(Monitor):
             run.compiled.save(new / STATE)
             (new / RUN).write_text(json.dumps(self.described(run)))
             for name, callback in named(self.others):
-                (new / name).mkdir()
                 callback.save(new / name)
             flush(new)
             new.rename(path)
@@ -125,14 +124,15 @@ class Checkpoint(Monitor):
         if not run.ended:
             place |= {"batch": run.batch, "sums": run.means.sums, "rows": run.means.rows, "logs": run.logs}
         history = {"epochs": run.history.epochs, "rows": run.history.rows}
-        return {**place, "step": run.step, "stopped": run.stopped, "history": history, "settings": self.settings}
+        remembered = {name: {a: getattr(c, a) for a in c.remembered} for name, c in named(self.others) if c.remembered}
+        return {
+            **place, "step": run.step, "stopped": run.stopped, "history": history, "settings": self.settings,
+            "callbacks": remembered,
+        }  # fmt: skip
 
     def read(self, folder: Path, run: Run) -> None:
         """Have a run go on where a checkpoint was written. Raises `ArgumentError` where it is of another run."""
-        try:
-            content = json.loads((folder / RUN).read_text())
-        except (OSError, ValueError) as error:
-            raise StateError(f"{folder} is no checkpoint: {error}", site=user_site()) from None
+        content = described_in(folder)
         faults = [
             f"{name} was {content['settings'].get(name)!r}, is {value!r}"
             for name, value in self.settings.items() if content["settings"].get(name) != value
@@ -151,9 +151,21 @@ class Checkpoint(Monitor):
 
     def restore_others(self, folder: Path, run: Run) -> None:
         """Give the callbacks what they had remembered; those that are new begin anew."""
+        remembered = described_in(folder)["callbacks"]
         for name, callback in named(self.others):
-            if (folder / name).is_dir():
+            for attribute, value in remembered.get(name, {}).items():
+                setattr(callback, attribute, value)
+            if (folder / name).exists():
                 callback.restore(folder / name, run.compiled)
+
+
+def described_in(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of its run. Raises `StateError` where it can't be read."""
+    try:
+        content: dict[str, Any] = json.loads((folder / RUN).read_text())
+    except (OSError, ValueError) as error:
+        raise StateError(f"{folder} is no checkpoint: {error}", site=user_site()) from None
+    return content
 
 
 def named(callbacks: Sequence[Callback]) -> Iterator[tuple[str, Callback]]:
@@ -167,7 +179,7 @@ def named(callbacks: Sequence[Callback]) -> Iterator[tuple[str, Callback]]:
 
 def flush(folder: Path) -> None:
     """Have a folder and all in it on the disk."""
-    for path in folder.rglob("*"):
+    for path in folder.iterdir():
         flush_one(path)
     flush_one(folder)
 
