@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from graphc.frontend.names import Names
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording, current, describe
+from graphc.frontend.structure import map_leaves
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.trace import trace_init, variable_infos
 from graphc.frontend.variable import Variable
@@ -20,11 +22,19 @@ from graphc.ir.types import TensorType
 from graphc.sites import user_site
 
 
-def names_in(function: Callable[..., Any], types: Sequence[TensorType]) -> Names:
-    """The names of the Variables that a function uses when it is called on tensors of some types, traced on its own."""
+def names_in(function: Callable[..., Any], types: Sequence[Any]) -> Names:
+    """The names of the Variables that a function uses when it is called on tensors of some types, traced on its own.
+
+    Types may be nested, as arguments are: in dicts, tuples and lists, with None.
+    """
     recording = Recording(Names(), counter())
+    number = count()
+
+    def stand_in(type_: TensorType) -> Tensor:
+        return Tensor(recording.leaf(Input(f"x{next(number)}"), type_))
+
     with recording.running():
-        function(*[Tensor(recording.leaf(Input(f"x{i}"), type_)) for i, type_ in enumerate(types)])
+        function(*map_leaves(stand_in, tuple(types)))
     return recording.names
 
 

@@ -72,26 +72,28 @@ from graphc.nn.pooling import (
     sum_pool,
 )
 from graphc.nn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from graphc.nn.recurrent import GRU, LSTM, SimpleRNN
 from graphc.nn.regularizers import L1, L1L2, L2
+from graphc.nn.stacks import Bidirectional, Last, Stack, Stateful
 
 __all__ = [
-    "L1", "L1L2", "L2", "Activation", "AvgPool", "BatchNorm", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout",
-    "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm", "InstanceNorm", "LayerNorm", "MaxNorm",
-    "MaxPool", "Module", "NonNegative", "RMSNorm", "Reshape", "Residual", "Sequential", "SpatialDropout",
-    "UnitNorm", "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity",
-    "dot_product_attention", "elu", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm",
-    "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "instance_norm",
-    "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "min_pool",
-    "mish", "moments", "one_hot", "prelu", "reduce_window", "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid",
-    "silu", "soft_shrink", "softmax", "softplus", "softsign", "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink",
-    "threshold",
+    "GRU", "L1", "L1L2", "L2", "LSTM", "Activation", "AvgPool", "BatchNorm", "Bidirectional", "Conv1D", "Conv2D",
+    "Conv3D", "Dense", "Dropout", "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm",
+    "InstanceNorm", "Last", "LayerNorm", "MaxNorm", "MaxPool", "Module", "NonNegative", "RMSNorm", "Reshape",
+    "Residual", "Sequential", "SimpleRNN", "SpatialDropout", "Stack", "Stateful", "UnitNorm", "avg_pool",
+    "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu", "gelu",
+    "global_avg_pool", "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish", "hard_tanh", "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid",
+    "log_softmax", "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window",
+    "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
+    "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
 ]  # fmt: skip
 
 #: Layers of other libraries, by what does their work here.
 COUNTERPARTS = {
     "nn.Dense": ("Linear",),
     "nn.softmax(x), on what the network gives": ("Softmax",),
-    "gr.scan over a step of your own: docs/guide/control-flow.md": ("LSTM", "GRU", "RNN", "SimpleRNN"),
+    "nn.SimpleRNN": ("RNN",),
     "nn.dot_product_attention(q, k, v)": ("MultiHeadAttention", "MultiheadAttention"),
     "nn.BatchNorm": ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormalization"),
     "nn.LayerNorm": ("LayerNormalization",),

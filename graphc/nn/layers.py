@@ -133,7 +133,7 @@ class Sequential(Module):
 
     def __call__(self, x: Any) -> Any:
         for layer in self.layers:
-            x = layer(x)
+            x = passed_on(layer, x)
         return x
 
     def __iter__(self) -> Iterator[Module | Callable[[Any], Tensor]]:
@@ -144,6 +144,11 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module | Callable[[Any], Tensor]:
         return self.layers[index]
+
+
+def passed_on(layer: Module | Callable[[Any], Any], x: Any) -> Any:
+    """What the next layer gets from this one, or from this function."""
+    return layer.passed_on(x) if isinstance(layer, Module) else layer(x)
 
 
 class Residual(Module):
@@ -171,7 +176,7 @@ class Residual(Module):
     def __call__(self, x: TensorLike) -> Tensor:
         short = y = as_tensor(x)
         for layer in self.layers:
-            y = layer(y)
+            y = passed_on(layer, y)
         if self.shortcut is not None:
             short = self.shortcut(short)
         if y.type.shape != short.type.shape:

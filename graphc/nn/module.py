@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 
 from graphc.errors import Operand, Site, TraceError
 from graphc.frontend.eager import compiled_form, tracing
+from graphc.frontend.names import Names
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
+from graphc.frontend.structure import map_leaves
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.node import Array
@@ -58,7 +60,7 @@ class Module:
     site: Site | None
     built: bool
     frozen: bool = False
-    input_types: tuple[TensorType, ...]
+    input_types: Any = None  # of its first call, nested as its arguments
 
     def build(self, *inputs: Any) -> None:
         """Of a layer: create its Variables for inputs like these. For users: create those of a whole network.
@@ -113,20 +115,30 @@ class Module:
 
     def init(self, seed: int = 0) -> dict[str, Array]:
         """The initial values of its Variables for a seed, by name: what `apply` takes. The network must be built."""
-        self.variables()
-        return initial_values(names_in(self, self.input_types), seed)
+        return initial_values(self.naming(), seed)
 
-    def apply(self, params: Mapping[str, TensorLike], *inputs: Any, training: bool | None = None) -> Any:
+    def apply(
+        self, params: Mapping[str, TensorLike], *inputs: Any, training: bool | None = None, **options: Any
+    ) -> Any:
         """The network as a pure function of its parameters, by name: for `gr.grad`, `gr.vmap` and the like.
 
         In a trace it becomes part of it; called with arrays it is compiled, as by `gr.jit`. What it assigns to its
         Variables (running averages) is dropped.
         """
-        self.variables()
         if not tracing():
-            return compiled_form(applied, self, training)(params, *inputs)
-        names = names_in(self, self.input_types)
-        return with_values(names, params, lambda: self(*inputs, training=training))
+            return compiled_form(applied, self, training)(params, *inputs, **options)
+        return with_values(self.naming(), params, lambda: self(*inputs, training=training, **options))
+
+    def naming(self) -> Names:
+        """The names of its Variables, called on its own. Raises `TraceError` before it is built."""
+        self.variables()
+        if self.input_types is None:
+            raise self.unbuilt("was never called on whole inputs")
+        return names_in(self, self.input_types)
+
+    def passed_on(self, x: Any) -> Any:
+        """What the next layer of a `Sequential` gets of a call: its result; of recurrent layers the outputs alone."""
+        return self(x)
 
     def parts(self) -> Iterator[Module | Variable]:
         """The layers and Variables in its attributes, in order, each once."""
@@ -152,14 +164,18 @@ class Module:
         """Every Variable in it, at any depth, in order. Raises `TraceError` before it is built."""
         for module in self.modules():
             if not module.built and type(module).build is not Module.build:
-                raise TraceError(
-                    f"{type(module).__name__} has no parameters yet: they are made when it is first called",
-                    operands=[Operand("layer", type(module).__name__, module.site)],
-                    site=user_site(),
-                    help='build it first: net.build(gr.f32["N", 64])',
-                )
+                raise module.unbuilt("has no parameters yet: they are made when it is first called")
         found = [p for module in self.modules() for p in module.parts() if isinstance(p, Variable)]
         return list(dict.fromkeys(found))
+
+    def unbuilt(self, why: str) -> TraceError:
+        """The error of a layer that was not called yet."""
+        return TraceError(
+            f"{type(self).__name__} {why}",
+            operands=[Operand("layer", type(self).__name__, self.site)],
+            site=user_site(),
+            help='build it first: net.build(gr.f32["N", 64])',
+        )
 
     def parameters(self) -> list[Variable]:
         """The trainable Variables in it, in order. Raises `TraceError` before it is built."""
@@ -176,13 +192,15 @@ class Module:
         return reduce(operator.add, costs) if costs else as_tensor(0.0, f32)
 
 
-def applied(network: Module, training: bool | None, params: Mapping[str, TensorLike], *inputs: Any) -> Any:
+def applied(
+    network: Module, training: bool | None, params: Mapping[str, TensorLike], *inputs: Any, **options: Any
+) -> Any:
     """The network as a pure function, in a trace."""
-    return network.apply(params, *inputs, training=training)
+    return network.apply(params, *inputs, training=training, **options)
 
 
 def called(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A layer's `__call__` within its path and mode, its Variables built."""
+    """A layer's `__call__`, or another way to call it, within its path and mode, its Variables built."""
     wants_mode = "training" in inspect.signature(call).parameters
 
     @wraps(call)
@@ -197,7 +215,8 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
             if not self.built:
                 self.build(*args)
                 self.built = True
-                self.input_types = tuple(as_tensor(x).type for x in args)
+                if call.__name__ == "__call__":
+                    self.input_types = map_leaves(lambda x: as_tensor(x).type, args)
                 for attribute, value in vars(self).items():
                     self._adopt(attribute, value)
             if wants_mode:

@@ -1,0 +1,422 @@
+"""Recurrent layers over sequences [batch, time, features]: `SimpleRNN`, `LSTM`, `GRU`.
+
+All give `(ys, state)`: the outputs of all steps [batch, time, units], and the state after the last one, where the next
+part of a sequence goes on. The time may be symbolic: one loop is compiled, whatever its length.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import Any, ClassVar, Self, TypeAlias, Unpack
+
+from graphc import init
+from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError
+from graphc.frontend import api
+from graphc.frontend.control import scan
+from graphc.frontend.modes import undecided
+from graphc.frontend.promotion import as_tensor
+from graphc.frontend.random import Key
+from graphc.frontend.recording import describe
+from graphc.frontend.size import UserSize
+from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.frontend.variable import Initial, Variable
+from graphc.ir.types import DType, TensorType, bool_, f32, i32
+from graphc.nn import functional
+from graphc.nn.layers import Dropout, SpatialDropout
+from graphc.nn.module import Module, called
+from graphc.nn.weights import (
+    ActivationLike,
+    ConstraintLike,
+    InitializerLike,
+    KernelLayer,
+    KernelOptions,
+    RegularizerLike,
+    activation_function,
+    expect_count,
+    weight,
+)
+from graphc.runtime.tree import unflatten
+from graphc.sites import user_site
+
+#: What a layer carries from step to step: a tensor, or a tuple of states.
+State: TypeAlias = Any
+
+
+class RecurrentLayer(Module):
+    """What all recurrent layers do, those made of others too: layer(x) is `(ys, state)`, and these.
+
+    In a `Sequential` the next layer gets the outputs `ys` alone.
+    """
+
+    def step(self, x: TensorLike, state: State = None) -> tuple[Tensor, State]:
+        """One step, for streams: x [batch, features] and a state to (y, state); None starts with zeros."""
+        raise NotImplementedError
+
+    def initial_state(self, batch: Tensor | UserSize, dtype: DType = f32) -> State:
+        """The zeros that a sequence starts with, for a batch of a size, or the batch and dtype of a tensor."""
+        raise NotImplementedError
+
+    def last(self, state: State) -> Tensor:
+        """The output [batch, units] of the last step, from the state after it."""
+        raise NotImplementedError
+
+    def reversed(self) -> Self:
+        """A layer like this one that goes the other way, with parameters of its own. Raises where this one is built."""
+        raise NotImplementedError
+
+    def passed_on(self, x: Any) -> Any:
+        ys, _ = self(x)
+        return ys
+
+
+class RecurrentOptions(KernelOptions, total=False):
+    """The keyword arguments that all recurrent layers take: see `Recurrent`."""
+
+    recurrent_initializer: InitializerLike
+    recurrent_regularizer: RegularizerLike
+    recurrent_constraint: ConstraintLike
+    dropout: float
+    recurrent_dropout: float
+    reverse: bool
+    checkpoint_every: int | None
+
+
+class Recurrent(KernelLayer, RecurrentLayer):
+    """The base of layers with one cell: from x·kernel + bias and a state to the next state.
+
+    `kernel` is [features, gates·units], `recurrent_kernel` [units, gates·units], `bias` [gates·units]. Besides the
+    keyword arguments of `KernelLayer` they take `recurrent_initializer="glorot_uniform"`, `recurrent_regularizer=None`
+    and `recurrent_constraint=None`, and
+
+    - `dropout=0.0`, `recurrent_dropout=0.0`: in training, features of x, and of h where it meets `recurrent_kernel`,
+      are 0 with that probability, the same ones at each step of a sequence (Gal and Ghahramani, 2016);
+    - `reverse=False`: go from the last step to the first; ys stay in the order of x;
+    - `checkpoint_every=None`: as in `gr.scan`, memory of √time in training where it is near √time.
+
+    A call takes `initial_state=None` (zeros), and for sequences that are padded `lengths` (integers [batch]) or `mask`
+    (bool [batch, time]): other steps keep the state, and their output is that of the step before.
+
+        ys, (h, c) = nn.LSTM(64)(x)               # x: f32[N, T, 8]; ys: f32[N, T, 64]; h, c: f32[N, 64]
+        y, state = lstm.step(x_t, state)          # x_t: f32[N, 8]
+
+    Raises `ShapeError` and `DTypeError` for an x of other axes or features than the first, and for states, masks and
+    lengths that do not fit it.
+    """
+
+    #: How many parts of `units` columns the kernels have.
+    gates: ClassVar[int]
+
+    recurrent_kernel: Variable
+
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike,
+        recurrent_activation: ActivationLike,
+        use_bias: bool,
+        *,
+        recurrent_initializer: InitializerLike = "glorot_uniform",
+        recurrent_regularizer: RegularizerLike = None,
+        recurrent_constraint: ConstraintLike = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        reverse: bool = False,
+        checkpoint_every: int | None = None,
+        **options: Unpack[KernelOptions],
+    ):
+        super().__init__(None, use_bias, **options)
+        expect_count(self, units=units, checkpoint_every=1 if checkpoint_every is None else checkpoint_every)
+        self.units, self.reverse, self.checkpoint_every = int(units), reverse, checkpoint_every
+        self.act = activation_function(activation) or functional.identity
+        self.gate = activation_function(recurrent_activation) or functional.identity
+        self.recurrent_weight = weight(recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        self.dropout, self.recurrent_dropout = SpatialDropout(dropout), Dropout(recurrent_dropout)
+
+    def build(self, x: Tensor, *others: Any) -> None:
+        columns = self.gates * self.units
+        self.make(x, (x.type.shape[-1], columns), (columns,))
+        self.recurrent_kernel = self.recurrent_weight.variable((self.units, columns), self.kernel.dtype)
+
+    def cell(self, a: Tensor, seen: Tensor, state: State) -> State:
+        """The next state: a is x·kernel + bias [batch, gates·units], `seen` is what `recurrent_kernel` meets of h."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        x: TensorLike,
+        initial_state: State = None,
+        *,
+        mask: TensorLike | None = None,
+        lengths: TensorLike | None = None,
+        training: bool | None = None,
+    ) -> tuple[Tensor, State]:
+        tensor = self.expect_axes(x, "batch", "time", "features")
+        known = known_steps(self, tensor, mask, lengths)
+        a = self.projected(api.permute_dims(self.dropout(tensor), (1, 0, 2)), training)
+        start = self.starting(tensor, a.dtype, initial_state)
+        kept = self.kept(start, training)
+
+        def step(state: State, slices: tuple[Tensor, Tensor | None]) -> tuple[State, Tensor]:
+            a, known = slices
+            new = self.advance(a, kept, state)
+            if known is not None:
+                new = chosen(known, new, state)
+            return new, self.last(new)
+
+        state, ys = scan(step, start, (a, known), reverse=self.reverse, checkpoint_every=self.checkpoint_every)
+        return api.permute_dims(ys, (1, 0, 2)), state
+
+    @called
+    def step(self, x: TensorLike, state: State = None, *, training: bool | None = None) -> tuple[Tensor, State]:
+        """One step, for streams: x [batch, features] and a state to (y, state); None starts with zeros.
+
+        Steps one after the other are a whole sequence, but for dropout, which is drawn anew for each.
+        """
+        tensor = self.expect_axes(x, "batch", "features")
+        a = self.projected(self.dropout(tensor), training)
+        start = self.starting(tensor, a.dtype, state)
+        after = self.advance(a, self.kept(start, training), start)
+        return self.last(after), after
+
+    def projected(self, x: Tensor, training: bool | None) -> Tensor:
+        """x·kernel + bias: of a whole sequence, one large product."""
+        a = self.finish(api.matmul(x, self.kernel))
+        return undecided(type(self).__name__, a) if self.recurrent_dropout.rate and training is None else a
+
+    def kept(self, state: State, training: bool | None) -> Tensor | None:
+        """What h is multiplied by where it meets `recurrent_kernel`; None without recurrent dropout."""
+        if not self.recurrent_dropout.rate or not training:
+            return None
+        kept: Tensor = self.recurrent_dropout(api.ones_like(self.last(state)))
+        return kept
+
+    def advance(self, a: Tensor, kept: Tensor | None, state: State) -> State:
+        """The next state."""
+        h = self.last(state)
+        return self.cell(a, h if kept is None else h * kept, state)
+
+    def starting(self, x: Tensor, dtype: DType, state: State) -> State:
+        """A given state, or zeros. Raises where it does not fit a batch of x."""
+        zeros = self.initial_state(x.shape[0], dtype)
+        if state is None:
+            return zeros
+        given = map_leaves(as_tensor, state)
+        wanted, found = types_of(zeros), types_of(given)
+        if wanted != found:
+            raise ShapeError(
+                f"{type(self).__name__}: takes a state {wanted}, given {found}",
+                operands=[describe("x", x.node)],
+                site=user_site(),
+                help="start with layer.initial_state(x)",
+            )
+        return given
+
+    def initial_state(self, batch: Tensor | UserSize, dtype: DType = f32) -> State:
+        if isinstance(batch, Tensor):
+            dtype = batch.dtype if batch.dtype.is_float else f32
+            batch = batch.shape[0]
+        return self.at_rest(api.zeros((batch, self.units), dtype))
+
+    def at_rest(self, zeros: Tensor) -> State:
+        """The state whose parts are all zeros."""
+        return zeros
+
+    def last(self, state: State) -> Tensor:
+        h: Tensor = state
+        return h
+
+    def reversed(self) -> Self:
+        expect_new(self)
+        other = copy.copy(self)
+        other.reverse = not self.reverse
+        return other
+
+    def expect_axes(self, x: TensorLike, *axes: str) -> Tensor:
+        """x as a tensor. Raises `ShapeError` unless it has such axes, the last as long as the kernel takes."""
+        tensor = as_tensor(x)
+        features = self.kernel.type.shape[0]
+        if tensor.ndim == len(axes) and tensor.type.shape[-1] == features:
+            return tensor
+        raise ShapeError(
+            f"{type(self).__name__}: takes [{', '.join(axes[:-1])}, {features}], x is {tensor.type}",
+            operands=[describe("x", tensor.node)],
+            site=user_site(),
+            help="layer(x) takes sequences, layer.step(x, state) one step of them",
+        )
+
+
+class SimpleRNN(Recurrent):
+    """h′ = tanh(x·kernel + h·recurrent_kernel + bias) (Elman, 1990); y and the state are h′ [batch, units].
+
+    `activation` is a name or a function; `options` are those of `Recurrent`.
+
+        ys, h = nn.SimpleRNN(32)(x)        # f32[N, T, 8] -> f32[N, T, 32], f32[N, 32]
+    """
+
+    gates: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike = "tanh",
+        use_bias: bool = True,
+        **options: Unpack[RecurrentOptions],
+    ):
+        super().__init__(units, activation, None, use_bias, **options)
+
+    def cell(self, a: Tensor, seen: Tensor, state: Tensor) -> Tensor:
+        return self.act(a + api.matmul(seen, self.recurrent_kernel))
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000); the state is (h, c), y is h.
+
+    With i, f, g, o the four parts of x·kernel + h·recurrent_kernel + bias in this order, that of Keras and PyTorch:
+    c′ = σ(f)·c + σ(i)·tanh(g) and h′ = σ(o)·tanh(c′). `activation` stands for tanh, `recurrent_activation` for σ.
+
+    With `unit_forget_bias` the bias starts as 1 for f, as in Keras, so that a new layer remembers (Jozefowicz et al.,
+    2015); in PyTorch it is like the others, and one of two. `options` are those of `Recurrent`.
+
+        ys, (h, c) = nn.LSTM(64)(x)        # f32[N, T, 8] -> f32[N, T, 64], (f32[N, 64], f32[N, 64])
+    """
+
+    gates: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        use_bias: bool = True,
+        unit_forget_bias: bool = True,
+        **options: Unpack[RecurrentOptions],
+    ):
+        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+        if unit_forget_bias:
+            start = partial(remembering, self.bias_weight.initializer)
+            self.bias_weight = self.bias_weight._replace(initializer=start)
+
+    def cell(self, a: Tensor, seen: Tensor, state: tuple[Tensor, Tensor]) -> State:
+        i, f, g, o = api.split(a + api.matmul(seen, self.recurrent_kernel), 4, axis=1)
+        c = self.gate(f) * state[1] + self.gate(i) * self.act(g)
+        return self.gate(o) * self.act(c), c
+
+    def at_rest(self, zeros: Tensor) -> State:
+        return zeros, zeros
+
+    def last(self, state: State) -> Tensor:
+        h: Tensor = state[0]
+        return h
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (Cho et al., 2014): h′ = (1 − z)·n + z·h; y and the state are h′ [batch, units].
+
+    r and z are the sigmoids of the first two parts of x·kernel + h·recurrent_kernel + bias, n the tanh of the third,
+    in PyTorch's order r, z, n (Keras: z, r, n). `activation` stands for tanh, `recurrent_activation` for the sigmoid.
+
+    With `reset_after`, the form of Keras and PyTorch, r multiplies the product, n = tanh(x·kₙ + bₙ + r·(h·uₙ + b′ₙ)),
+    and `recurrent_bias` b′ [3·units] is added to products with h. Without, the original form, r multiplies h:
+    n = tanh(x·kₙ + bₙ + (r·h)·uₙ). `options` are those of `Recurrent`.
+
+        ys, h = nn.GRU(64)(x)        # f32[N, T, 8] -> f32[N, T, 64], f32[N, 64]
+    """
+
+    gates: ClassVar[int] = 3
+
+    recurrent_bias: Variable
+
+    def __init__(
+        self,
+        units: int,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        use_bias: bool = True,
+        reset_after: bool = True,
+        **options: Unpack[RecurrentOptions],
+    ):
+        super().__init__(units, activation, recurrent_activation, use_bias, **options)
+        self.reset_after = reset_after
+
+    def build(self, x: Tensor, *others: Any) -> None:
+        super().build(x, *others)
+        if self.use_bias and self.reset_after:
+            self.recurrent_bias = self.bias_weight.variable(self.bias.type.shape, self.bias.dtype)
+
+    def cell(self, a: Tensor, seen: Tensor, state: Tensor) -> Tensor:
+        gates = 2 * self.units
+        if self.reset_after:
+            product = api.matmul(seen, self.recurrent_kernel)
+            d = product + self.recurrent_bias if self.use_bias else product
+            r, z = api.split(self.gate(a[:, :gates] + d[:, :gates]), 2, axis=1)
+            n = self.act(a[:, gates:] + r * d[:, gates:])
+        else:
+            d = api.matmul(seen, self.recurrent_kernel[:, :gates])
+            r, z = api.split(self.gate(a[:, :gates] + d), 2, axis=1)
+            n = self.act(a[:, gates:] + api.matmul(r * seen, self.recurrent_kernel[:, gates:]))
+        return (1.0 - z) * n + z * state
+
+
+def remembering(initializer: init.Initializer, shape: init.Shape, dtype: DType) -> Initial:
+    """The initial bias of an LSTM: that of an initializer, but 1 for the forget gate."""
+    initial = initializer(shape, dtype)
+    return Initial(initial.type, partial(draw_remembering, initial))
+
+
+def draw_remembering(initial: Initial, key: Key) -> Tensor:
+    """An initial value whose second quarter is 1."""
+    i, f, g, o = api.split(initial.draw(key), 4)
+    return api.concat([i, api.ones_like(f), g, o])
+
+
+def known_steps(
+    layer: Module, x: Tensor, mask: TensorLike | None, lengths: TensorLike | None
+) -> Tensor | None:
+    """Which steps of sequences are none of the padding, bool [time, batch, 1]; None where nothing says so."""
+    if mask is not None and lengths is not None:
+        raise ArgumentError(f"{type(layer).__name__}: mask and lengths are given", site=user_site(), help="give one")
+    batch, time = x.type.shape[:2]
+    if mask is not None:
+        steps = expect_type(layer, "mask", mask, TensorType(bool_, (batch, time)))
+    elif lengths is None:
+        return None
+    else:
+        given = as_tensor(lengths)
+        wanted = TensorType(given.dtype if given.dtype.is_integer else i32, (batch,))
+        count = expect_type(layer, "lengths", given, wanted)
+        steps = api.arange(x.shape[1], dtype=count.dtype) < count[:, None]
+    return api.matrix_transpose(steps)[:, :, None]
+
+
+def expect_type(layer: Module, role: str, value: TensorLike, wanted: TensorType) -> Tensor:
+    """A value as a tensor. Raises `DTypeError` or `ShapeError` unless it is of a type."""
+    tensor = as_tensor(value)
+    if tensor.type == wanted:
+        return tensor
+    kind = ShapeError if tensor.dtype == wanted.dtype else DTypeError
+    message = f"{type(layer).__name__}: {role} is {tensor.type}, takes {wanted}"
+    raise kind(message, operands=[describe(role, tensor.node)], site=user_site())
+
+
+def expect_new(layer: Module) -> None:
+    """Raise `ArgumentError` where a layer, of which a copy is to be made, has parameters already."""
+    if any(module.built for module in layer.modules()):
+        raise ArgumentError(
+            f"{type(layer).__name__} is built already: a copy would share its parameters",
+            operands=[Operand("layer", type(layer).__name__, layer.site)],
+            site=user_site(),
+            help="give a new layer",
+        )
+
+
+def chosen(known: Tensor, new: State, old: State) -> State:
+    """The new state in rows where a step is known, the old one in others."""
+    (news, tree), (olds, _) = flatten(new), flatten(old)
+    return unflatten(tree, [api.where(known, a, b) for a, b in zip(news, olds, strict=True)])
+
+
+def types_of(state: State) -> str:
+    """The types of a state's parts, as errors print them."""
+    return str(map_leaves(lambda x: x.type, state))
