@@ -41,3 +41,10 @@ def test_lenet_reads_digits(environment: dict[str, str]) -> None:
 def test_eight_numbers_of_the_autoencoder_hold_more_than_eight_components(environment: dict[str, str]) -> None:
     own, linear = figures(environment, "autoencoder", r"error on the test: ([\d.]+)", r"components: +([\d.]+)")
     assert own < 0.55 * linear
+
+
+@pytest.mark.slow
+def test_the_residual_network_tells_textures(environment: dict[str, str]) -> None:
+    accuracy = r": test accuracy ([\d.]+)%"
+    dense, residual = figures(environment, "textures", f"dense{accuracy}", f"residual{accuracy}")
+    assert residual >= max(95, dense + 25)
