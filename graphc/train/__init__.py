@@ -23,10 +23,11 @@ from graphc.train.history import History
 from graphc.train.loop import evaluate, fit
 from graphc.train.run import Run
 from graphc.train.supervised import supervised
+from graphc.train.tensorboard import TensorBoard
 
 __all__ = [
     "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "History", "Lambda", "LearningRate", "Monitor", "Run",
-    "TerminateOnNaN", "evaluate", "fit", "supervised",
+    "TensorBoard", "TerminateOnNaN", "evaluate", "fit", "supervised",
 ]  # fmt: skip
 
 #: Names of other libraries, and what does their work here.

@@ -70,9 +70,9 @@ def fit(
     if judge is not None and validation_data is None:
         data, validation_data = split_off(stepper, data, validation_split, judge)
     seed = order_seed(shuffle)
-    expect_count("epochs", epochs, 0)
-    expect_count("initial_epoch", initial_epoch, 0)
-    expect_count("steps_per_epoch", 1 if steps_per_epoch is None else steps_per_epoch, 1)
+    expect_count("fit: epochs", epochs, 0)
+    expect_count("fit: initial_epoch", initial_epoch, 0)
+    expect_count("fit: steps_per_epoch", 1 if steps_per_epoch is None else steps_per_epoch, 1)
     source = source_of(stepper, data, batch_size, seed, steps_per_epoch)
     validation = None
     if judge is not None:
@@ -231,5 +231,5 @@ def expect_callbacks(callbacks: Sequence[Callback]) -> None:
 def expect_count(name: str, value: object, least: int) -> None:
     """Raise `ArgumentError` unless a value is an integer that is large enough."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        message = f"fit: {name}={value!r} is not an integer of at least {least}"
+        message = f"{name}={value!r} is not an integer of at least {least}"
         raise ArgumentError(message, site=user_site())
