@@ -10,26 +10,35 @@ from typing import Any
 BUILD = Path(__file__).resolve().parent.parent / "build"
 
 
+def save(name: str, write: Callable[[Path], object]) -> None:
+    """Have `write(path)` make the picture build/name."""
+    if find_spec("matplotlib") is None:
+        print("no picture without matplotlib: pip install 'graphc[samples]'")
+        return
+    BUILD.mkdir(parents=True, exist_ok=True)
+    write(BUILD / name)
+    print(f"picture: build/{name}")
+
+
 def draw(
     name: str, paint: Callable[..., None], columns: int = 1, width: float = 5.0, height: float = 4.0, rows: int = 1,
     **options: Any,
 ) -> None:  # fmt: skip
     """Have `paint(axes, …)` draw on as many axes as there are columns and rows, of a size each; write build/name."""
-    if find_spec("matplotlib") is None:
-        print("no picture without matplotlib: pip install 'graphc[samples]'")
-        return
-    import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    def write(path: Path) -> None:
+        import matplotlib
 
-    size = width * columns, height * rows
-    figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
-    paint(*axes.flat)
-    BUILD.mkdir(parents=True, exist_ok=True)
-    figure.savefig(BUILD / name, dpi=120)
-    pyplot.close(figure)
-    print(f"picture: build/{name}")
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        size = width * columns, height * rows
+        figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+        paint(*axes.flat)
+        figure.savefig(path, dpi=120)
+        pyplot.close(figure)
+
+    save(name, write)
 
 
 def draw_images(name: str, rows: dict[str, Sequence[Any]], width: float = 0.9) -> None:

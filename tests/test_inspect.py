@@ -94,6 +94,18 @@ def test_layers_are_those_of_numpy() -> None:
     np.testing.assert_allclose(report.weights[0].norm, np.linalg.norm(state["dense/kernel"]), rtol=1e-6)
 
 
+def test_a_part_of_a_report() -> None:
+    compiled, _ = trained(nn.Dense(8), nn.Activation("relu"))
+    report = inspect.layers(compiled.train_step, X, Y)
+    part = report.only("dense_1*")
+    assert [f.name for f in part.layers] == ["dense_1"] and [w.name for w in part.weights] == [
+        "dense_1/kernel", "dense_1/bias",
+    ]  # fmt: skip
+    assert list(report.only("activation").gradients) == ["activation"]
+    with pytest.raises(ArgumentError, match="no layer matches 'conv\\*'"):
+        report.only("conv*")
+
+
 def test_dead_units_are_counted() -> None:
     compiled, _ = trained(nn.Dense(8, activation="relu"))
     bias = np.zeros(8, np.float32)
@@ -202,6 +214,13 @@ def test_ways_of_optimizers_are_those_of_their_formulas(tmp_path: Path) -> None:
     assert np.linalg.norm(there["Adam"][arrived:] - (3, 0.5), axis=1).max() <= 1e-2
     assert str(arrived) in str(there)
     assert inspect.trajectories([optim.SGD(0.1)], "saddle", steps=3).arrival("SGD") is None
+
+
+def test_a_way_to_infinity_is_told_and_drawn_without_warnings(tmp_path: Path) -> None:
+    race = inspect.trajectories({"wild": optim.SGD(1.0), "tame": optim.SGD(0.01)}, "beale", steps=30)
+    assert not np.isfinite(race["wild"][-1]).any() and race.arrival("wild") is None
+    assert "nan" in str(race) and np.isfinite(race.values("tame")).all()
+    race.plot(tmp_path / "beale.png")
 
 
 def test_surfaces_have_their_minima_where_they_say() -> None:

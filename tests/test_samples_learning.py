@@ -63,3 +63,20 @@ def test_dropout_and_early_stopping_keep_a_network_from_learning_noise(environme
     assert learnt[plain] == 100.0
     assert accuracy[dropout] > accuracy[plain] + 1 and min(accuracy[stopped], accuracy[both]) > accuracy[plain] + 2
     assert loss[dropout] < 0.6 * loss[plain] and max(loss[stopped], loss[both]) < 0.5 * loss[plain]
+
+
+def test_optimizers_find_the_minimum_of_beale(environment: dict[str, str]) -> None:
+    output = output_of(environment, "optimizers")
+    arrived = dict(re.findall(r"^ +(\w+), .* (\d+)$", output, re.MULTILINE))
+    assert {"SGD", "Momentum", "Nesterov", "Adam", "Nadam"} <= arrived.keys(), output
+    assert int(arrived["Adam"]) < int(arrived["Momentum"]) < int(arrived["SGD"])
+    assert "first at the minimum: Adam" in output
+
+
+def test_batch_normalisation_lets_gradients_through(environment: dict[str, str]) -> None:
+    output = output_of(environment, "batch_norm")
+    assert figure(output, "without: the gradient at the first layer is") < 1e-3
+    assert 0.1 < figure(output, "with: the gradient at the first layer is") < 10
+    assert "! the gradient vanishes: at activation" in output
+    accuracy = dict(re.findall(r"(with\w*): loss .* test accuracy ([\d.]+)%", output))
+    assert float(accuracy["without"]) < 50 and float(accuracy["with"]) > 95

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from graphc.errors import ArgumentError
 from graphc.gradcheck import table
 from graphc.ir.node import Array
+from graphc.sites import user_site
 
 #: A gradient this much smaller than at a later layer has vanished; one that much larger has exploded.
 VANISHED, EXPLODED = 1e-3, 1e3
@@ -98,6 +101,22 @@ class LayerReport:
             parts.append(table([heads, *(weight_row(w) for w in self.weights)]))
         parts.append("\n".join(f"! {line}" for line in self.warnings) or "nothing looks wrong")
         return "\n\n".join(parts)
+
+    def only(self, pattern: str) -> LayerReport:
+        """The report of the layers and parameters that match a pattern: `"block_1/*"`, `"activation*"`.
+
+        Raises `ArgumentError` where there is no such layer.
+        """
+        layers, parameters = fnmatch.filter(self.activations, pattern), fnmatch.filter(self.parameters, pattern)
+        if not layers:
+            names = ", ".join(self.activations)
+            raise ArgumentError(f"no layer matches {pattern!r}", site=user_site(), help=f"there are {names}")
+        return LayerReport(
+            {name: self.activations[name] for name in layers},
+            {name: self.gradients[name] for name in layers if name in self.gradients},
+            {name: self.parameters[name] for name in parameters},
+            {name: self.parameter_gradients[name] for name in parameters},
+        )
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Histograms, a row for each layer: its outputs, and the sizes of the gradients there on one common scale.

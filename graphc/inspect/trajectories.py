@@ -36,14 +36,16 @@ class Trajectories:
 
     def values(self, name: str) -> Array:
         """The function along an optimizer's way, f64[steps + 1]."""
-        found: Array = self.surface.function(*self.points[name].T)
+        with np.errstate(over="ignore", invalid="ignore"):  # a way may lead to infinity
+            found: Array = self.surface.function(*self.points[name].T)
         return found
 
     def arrival(self, name: str) -> int | None:
         """The step from which on the optimizer stays within 0.01 of the minimum; None where it does not get there."""
         if self.surface.minimum is None:
             return None
-        far = ~(np.linalg.norm(self.points[name] - self.surface.minimum, axis=1) <= NEAR)
+        x, y = (self.points[name] - self.surface.minimum).T
+        far = ~(np.hypot(x, y) <= NEAR)
         last = int(np.flatnonzero(far)[-1]) if far.any() else -1
         return last + 1 if last + 1 < len(far) else None
 
