@@ -88,7 +88,7 @@ def test_half_precision_averages_are_single() -> None:
     np.testing.assert_allclose(y, (x - x.mean(0, np.float32)) / x.std(0, dtype=np.float32), atol=4e-3)
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm(), nn.SpatialDropout(0.5)])
+@pytest.mark.parametrize("layer", [nn.BatchNorm(), nn.SpatialDropout(0.5), nn.RReLU()])
 def test_differentiating_without_a_mode_is_refused(layer: Any) -> None:
     program = entry_of(lambda x: gr.gradients(gr.sum(layer(x)), x))
     with pytest.raises(GradientError, match=type(layer).__name__):
@@ -148,6 +148,36 @@ def test_residual_adds_what_comes_in() -> None:
     assert names[0] == "residual/conv2d/kernel" and "residual/project/kernel" in names
     with pytest.raises(ShapeError, match=r"its layers give f32\[N,5,4,5\], its shortcut f32\[N,5,4,3\]"):
         entry_of(nn.Residual(nn.Conv2D(5, 3))).trace()
+
+
+def test_random_slopes_in_training_and_their_mean_out_of_it() -> None:
+    x = np.where(np.arange(4000).reshape(1000, 4) % 2, 1.0, -2.0).astype(np.float32)
+    drawn = run(nn.RReLU(), x, training=True)
+    np.testing.assert_array_equal(drawn[x > 0], 1)
+    slopes = drawn[x < 0] / -2
+    assert 1 / 8 <= slopes.min() < 0.13 and 0.33 < slopes.max() <= 1 / 3
+    assert slopes.mean() == pytest.approx(11 / 48, abs=0.005)
+    np.testing.assert_allclose(run(nn.RReLU(), x)[x < 0], -2 * 11 / 48, rtol=1e-6)
+
+
+def test_maxout_takes_the_largest_of_its_maps() -> None:
+    compiled = entry_of(nn.Maxout(4, pieces=3, bias_initializer="normal")).compile()
+    kernel, bias = (compiled.state[f"maxout/{name}"].reshape(-1, 3, 4) for name in ("kernel", "bias"))
+    expected = np.stack([IMAGES @ kernel[:, i] + bias[:, i] for i in range(3)]).max(0)
+    np.testing.assert_allclose(compiled.f(IMAGES), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_convolutions_take_symbolic_sizes_and_empty_batches() -> None:
+    layers = [nn.Conv2D(4, 3), nn.DepthwiseConv2D(3, 2, strides=2), nn.ConvTranspose2D(2, 3, strides=2), nn.BatchNorm()]
+    net = nn.Sequential(*layers)
+    compiled = entry_of(net, gr.f32["N", "H", "W", 3]).compile()
+    assert compiled.f(IMAGES).shape == (6, 6, 4, 2)
+    for rows in (0, 1):
+        assert compiled.f(IMAGES[:rows]).shape == (rows, 6, 4, 2)
+    np.testing.assert_array_equal(compiled.f(IMAGES)[:1], compiled.f(IMAGES[:1]))
+    assert [v.name for v in net.parameters()] == [None] * 8
+    kernels = [str(v.type) for name, v in zip(compiled.state, net.parameters(), strict=False) if "kernel" in name]
+    assert kernels == ["f32[3,3,3,4]", "f32[3,3,1,8]", "f32[3,3,2,8]"]
 
 
 # Frozen parts
@@ -237,6 +267,10 @@ def test_kernel_constraints_reach_the_variable() -> None:
         (lambda: nn.GroupNorm(0), "GroupNorm: groups=0 is not a positive integer"),
         (lambda: nn.SpatialDropout(1.0), "SpatialDropout: rate=1.0 is not in"),
         (lambda: nn.L2(-1), "L2: l2=-1 is not a number of at least 0"),
+        (lambda: nn.RReLU(0.5, 0.1), "RReLU: slopes from 0.5 to 0.1"),
+        (lambda: nn.Maxout(2, 0), "Maxout: pieces=0 is not a positive integer"),
+        (lambda: nn.DepthwiseConv2D(3, 0), "DepthwiseConv2D: multiplier=0 is not a positive integer"),
+        (lambda: nn.ConvTranspose2D(3, 2, groups=2), "ConvTranspose2D: 3 filters are not 2 equal groups"),
         (lambda: nn.Dense(3, kernel_regularizer="l3"), "no regularizer 'l3'"),
         (lambda: gr.Variable(1.0, regularizer=0.1), "the regularizer 0.1 is not a function"),
     ],
@@ -256,6 +290,9 @@ def test_arguments_that_can_not_be_are_refused(make: Callable[[], Any], message:
         (nn.LayerNorm(axis=3), gr.f32["N", 3], "axis 3 does not fit"),
         (nn.LayerNorm(), gr.f32["N", "T"], "a Variable of symbolic shape"),
         (nn.MaxPool(2), gr.f32["N", 3], "has no spatial axis"),
+        (nn.ConvTranspose2D(4, 2, groups=2), gr.f32["N", 4, 4, 3], "takes 2 equal groups of channels, x has 3"),
+        (nn.DepthwiseConv1D(2), gr.f32["N", 4, "C"], "DepthwiseConv1D"),
+        (nn.PReLU(per_channel=True), gr.f32[()], "PReLU: a scalar has no channels"),
         (nn.Reshape(3), gr.f32[()], "Reshape: a scalar has no batch axis"),
         (nn.SpatialDropout(0.5), gr.f32["N"], "SpatialDropout: takes"),
     ],

@@ -2,9 +2,20 @@
 
 from graphc.frontend.convolution import conv, conv_transpose
 from graphc.frontend.suggest import refusing
+from graphc.nn.activation_layers import Maxout, PReLU, RReLU
 from graphc.nn.attention import dot_product_attention
 from graphc.nn.constraints import MaxNorm, NonNegative, UnitNorm
-from graphc.nn.convolution import Conv1D, Conv2D, Conv3D
+from graphc.nn.convolution import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    ConvTranspose1D,
+    ConvTranspose2D,
+    ConvTranspose3D,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    DepthwiseConv3D,
+)
 from graphc.nn.embedding import Embedding
 from graphc.nn.functional import (
     celu,
@@ -78,15 +89,17 @@ from graphc.nn.stacks import Bidirectional, Last, Stack, Stateful
 
 __all__ = [
     "GRU", "L1", "L1L2", "L2", "LSTM", "Activation", "AvgPool", "BatchNorm", "Bidirectional", "Conv1D", "Conv2D",
-    "Conv3D", "Dense", "Dropout", "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm",
-    "InstanceNorm", "Last", "LayerNorm", "MaxNorm", "MaxPool", "Module", "NonNegative", "RMSNorm", "Reshape",
-    "Residual", "Sequential", "SimpleRNN", "SpatialDropout", "Stack", "Stateful", "UnitNorm", "avg_pool",
-    "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu", "gelu",
-    "global_avg_pool", "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
-    "hard_swish", "hard_tanh", "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid",
-    "log_softmax", "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window",
-    "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
-    "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
+    "Conv3D", "ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D", "Dense", "DepthwiseConv1D",
+    "DepthwiseConv2D", "DepthwiseConv3D", "Dropout", "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool",
+    "GroupNorm", "InstanceNorm", "Last", "LayerNorm", "MaxNorm", "MaxPool", "Maxout", "Module", "NonNegative",
+    "PReLU", "RMSNorm", "RReLU", "Reshape", "Residual", "Sequential", "SimpleRNN", "SpatialDropout", "Stack",
+    "Stateful", "UnitNorm", "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity",
+    "dot_product_attention", "elu", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm",
+    "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "instance_norm",
+    "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "min_pool",
+    "mish", "moments", "one_hot", "prelu", "reduce_window", "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid",
+    "silu", "soft_shrink", "softmax", "softplus", "softsign", "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink",
+    "threshold",
 ]  # fmt: skip
 
 #: Layers of other libraries, by what does their work here.
@@ -107,6 +120,10 @@ COUNTERPARTS = {
     "nn.GlobalMaxPool": ("GlobalMaxPooling1D", "GlobalMaxPooling2D", "AdaptiveMaxPool2d"),
     "nn.SpatialDropout": ("Dropout1d", "Dropout2d", "Dropout3d", "SpatialDropout1D", "SpatialDropout2D"),
     "nn.Reshape": ("Unflatten",),
+    "nn.ConvTranspose1D": ("ConvTranspose1d", "Conv1DTranspose"),
+    "nn.ConvTranspose2D": ("ConvTranspose2d", "Conv2DTranspose"),
+    "nn.ConvTranspose3D": ("ConvTranspose3d", "Conv3DTranspose"),
+    "nn.DepthwiseConv2D(...) and nn.Conv2D(filters, 1)": ("SeparableConv2D", "SeparableConv2d"),
     "gr.Variable": ("Parameter",),
     "nn.NonNegative": ("NonNeg",),
 }  # fmt: skip
