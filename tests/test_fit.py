@@ -233,6 +233,12 @@ FAULTS: dict[str, tuple[Any, type[Exception], str]] = {
     "validation": (
         lambda c: train.fit(c, (X, Y), validation_data=(X,)), errors.ArgumentError, "validation_data has 1 arrays"
     ),
+    "validation's dtype": (
+        lambda c: train.fit(c, (X, Y), validation_data=(X, Y.astype(np.int64))), errors.DTypeError, "expected i32"
+    ),
+    "validation's labels": (
+        lambda c: train.fit(c, (X, Y), validation_data=(X, Y - 1)), errors.IndexRangeError, "outside 0..2"
+    ),
     "no batches": (lambda c: train.fit(c, []), errors.ArgumentError, "ran dry: epoch 0 got 0 batches"),
     "function": (lambda c: train.fit(c, lambda: drying()), errors.ArgumentError, "number of an epoch"),
     "evaluate's entry": (lambda c: train.evaluate(c, (X, Y), entry="loss"), errors.ArgumentError, "entry= names it"),

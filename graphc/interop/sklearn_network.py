@@ -16,7 +16,6 @@ from graphc.ir.node import Array
 from graphc.ir.types import FROM_NUMPY, i32
 from graphc.optim.optimizer import Optimizer
 from graphc.sites import user_site
-from graphc.train.supervised import penalty
 
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
@@ -80,7 +79,7 @@ class Plan:
                     site=user_site(),
                     help="network= is a function of the number of outputs: lambda n: nn.Sequential(…, nn.Dense(n))",
                 )
-            found: Tensor = loss_of(prediction, y, weights=weights) + penalty(net)
+            found: Tensor = loss_of(prediction, y, weights=weights) + net.penalty()
             return found
 
         @program.entry(x=x_type)

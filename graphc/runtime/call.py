@@ -167,6 +167,16 @@ class BoundEntry:
             )
         return self.origin.values(*args, state=self.state, **kwargs)
 
+    def check(self, *args: Any, batch_size: int | None = None, **kwargs: Any) -> None:
+        """Raise what a call would that has these arguments, or batches of their rows; run nothing."""
+        batch = self.entry.batch if batch_size is not None else None
+        call = self._prepare(args, kwargs, None, free=batch)
+        if batch is not None and batch_size is not None:
+            self._batches(call.symbols[batch], positive(batch_size, f"{self.entry.name}: batch_size"), call.symbols)
+        fault = index_error(self.entry, call.inputs)
+        if fault is not None:
+            raise fault
+
     # -- parts of a call --------------------------------------------------------------------------------------------
 
     def _require(self, loop: str, there: bool) -> None:

@@ -84,6 +84,14 @@ class Gathered(Source):
         self._batched = in_front(entry)
         self.rows = same_rows(entry, arguments)
         self.batches = -(-self.rows // batch_size)
+        if any(isinstance(a, np.memmap) for a in arguments):
+            entry.check(*self.batch(slice(0, batch_size)))
+        else:
+            entry.check(*arguments, batch_size=batch_size)
+
+    def batch(self, chosen: Any) -> list[Any]:
+        """The arguments with some of their rows."""
+        return [a[chosen] if cut else a for a, cut in zip(self._arguments, self._batched, strict=True)]
 
     def begin(self, epoch: int, batch: int = 0, step: int = 0) -> None:
         self._next, self._shuffle = batch, epoch_seed(self._seed, epoch)
@@ -95,8 +103,7 @@ class Gathered(Source):
             return None
         self._next += 1
         chosen = slice(first, last) if self._shuffle is None else shuffled(np.arange(first, last), rows, self._shuffle)
-        batch = [a[chosen] if cut else a for a, cut in zip(self._arguments, self._batched, strict=True)]
-        return Part(1, last - first, figures_of(self._entry, self._entry(*batch)))
+        return Part(1, last - first, figures_of(self._entry, self._entry(*self.batch(chosen))))
 
 
 class Batches(Source):

@@ -12,6 +12,9 @@ from graphc.train.data import Source
 from graphc.train.figures import Figures
 from graphc.train.run import Run
 
+#: Seconds between two updates of a bar: training does not wait for it.
+REST = 0.05
+
 
 class Progress:
     """Shows nothing; the base of those that show something."""
@@ -59,8 +62,8 @@ class Bar(Progress):
             TextColumn("{task.fields[rate]}", style="dim"), TimeRemainingColumn(),
         )  # fmt: skip
         self._live = Live(*columns, refresh_per_second=8)
-        self._batches, self._rows = source.batches, 0
-        self._begun = time.perf_counter()
+        self._batches, self._rows, self._done = source.batches, 0, 0
+        self._begun, self._shown = time.perf_counter(), 0.0
         self._task = self._live.add_task(
             "", total=self.total(run), epoch=epoch_text(run.epoch, run.epochs), figures="", rate=""
         )
@@ -78,17 +81,25 @@ class Bar(Progress):
 
     def advanced(self, run: Run, batches: int, rows: int) -> None:
         self._rows += rows
-        rate = self._rows / max(time.perf_counter() - self._begun, 1e-9)
-        self._live.update(
-            self._task, advance=batches, epoch=epoch_text(run.epoch, run.epochs), figures=figures_text(run.logs),
-            rate=rate_text(rate),
-        )  # fmt: skip
+        self._done += batches
+        if time.perf_counter() - self._shown >= REST:
+            self.show(run)
 
     def epoch_ended(self, run: Run) -> None:
         if self._batches is None:
             self._batches = run.batch
             self._live.update(self._task, total=run.batch * run.epochs)
-        self._live.update(self._task, figures=figures_text(run.logs))
+        if time.perf_counter() - self._shown >= REST or run.epoch + 1 == run.epochs or run.stopped:
+            self.show(run)
+
+    def show(self, run: Run) -> None:
+        """The run as it is now."""
+        self._shown = time.perf_counter()
+        rate = self._rows / max(self._shown - self._begun, 1e-9)
+        self._live.update(
+            self._task, completed=self._done, epoch=epoch_text(run.epoch, run.epochs), figures=figures_text(run.logs),
+            rate=rate_text(rate),
+        )  # fmt: skip
 
 
 def progress_for(wanted: bool | None, run: Run, source: Source) -> Progress:

@@ -54,7 +54,7 @@ def supervised(
 
     def figures(output: Any, target: Any) -> dict[str, Any]:
         found = {n: judge(output, target) for n, judge in judges.items()}
-        return {"loss": loss(output, target) + penalty(net), **found}
+        return {"loss": loss(output, target) + net.penalty(), **found}
 
     @program.entry(x=x)
     def predict(x: Tensor) -> Any:
@@ -93,8 +93,3 @@ def takes_target(augment: Callable[..., Any]) -> bool:
     """Whether an augmentation asks for x and y."""
     needed = [p for p in inspect.signature(augment).parameters.values() if p.default is p.empty]
     return len([p for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]) > 1
-
-
-def penalty(net: Any) -> Any:
-    """What the regularisers of a network's layers add to the loss."""
-    return net.penalty() if hasattr(net, "penalty") else 0.0
