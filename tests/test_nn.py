@@ -112,6 +112,17 @@ def test_layers_build_once() -> None:
     assert len(built) == 1
 
 
+def test_layers_are_built_for_constants_too() -> None:
+    program, net = gr.Program("p"), nn.Dense(2)
+
+    @program.entry
+    def f(x: gr.f32["N", 4]) -> Any:
+        return net(X), net(x)
+
+    first, second = gr.interpret(f)(X)
+    np.testing.assert_allclose(first, second)
+
+
 def test_building_before_the_first_trace() -> None:
     net = nn.Sequential(nn.Dense(3, activation="relu"), lambda x: x * 2, nn.Dense(1))
     net.build(gr.f32["N", 4])

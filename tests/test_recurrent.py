@@ -210,6 +210,25 @@ def test_gradients(make: Any) -> None:
     gr.check_grads(f, x, start, np.int32([2, 3]))
 
 
+def test_a_layer_that_was_only_stepped_has_no_initial_values_yet() -> None:
+    program, layer = gr.Program("p"), nn.GRU(2)
+
+    @program.entry
+    def f(x: gr.f32["N", 4]) -> Any:
+        return layer.step(x)[0]
+
+    program.trace()
+    with pytest.raises(errors.TraceError, match="never called on whole inputs"):
+        layer.init()
+
+    @program.entry
+    def g(x: gr.f32["N", "T", 4]) -> Any:
+        return layer(x)[0]
+
+    program.trace()
+    assert len(layer.init()) == 4
+
+
 def test_many_networks_at_once() -> None:
     layer, params = built(nn.Bidirectional(nn.Stack(nn.LSTM(UNITS), nn.GRU(3))))
     many = {name: np.stack([value, value * 0.5]) for name, value in params.items()}

@@ -4,6 +4,7 @@ from graphc.frontend.convolution import conv, conv_transpose
 from graphc.frontend.suggest import refusing
 from graphc.nn.activation_layers import Maxout, PReLU, RReLU
 from graphc.nn.attention import dot_product_attention
+from graphc.nn.attention_layers import LearnedPositions, MultiHeadAttention, SinusoidalPositions, TransformerBlock
 from graphc.nn.constraints import MaxNorm, NonNegative, UnitNorm
 from graphc.nn.convolution import (
     Conv1D,
@@ -89,17 +90,17 @@ from graphc.nn.stacks import Bidirectional, Last, Stack, Stateful
 
 __all__ = [
     "GRU", "L1", "L1L2", "L2", "LSTM", "Activation", "AvgPool", "BatchNorm", "Bidirectional", "Conv1D", "Conv2D",
-    "Conv3D", "ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D", "Dense", "DepthwiseConv1D",
-    "DepthwiseConv2D", "DepthwiseConv3D", "Dropout", "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool",
-    "GroupNorm", "InstanceNorm", "Last", "LayerNorm", "MaxNorm", "MaxPool", "Maxout", "Module", "NonNegative",
-    "PReLU", "RMSNorm", "RReLU", "Reshape", "Residual", "Sequential", "SimpleRNN", "SpatialDropout", "Stack",
-    "Stateful", "UnitNorm", "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity",
-    "dot_product_attention", "elu", "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm",
-    "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "instance_norm",
-    "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid", "log_softmax", "logsumexp", "max_pool", "min_pool",
-    "mish", "moments", "one_hot", "prelu", "reduce_window", "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid",
-    "silu", "soft_shrink", "softmax", "softplus", "softsign", "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink",
-    "threshold",
+    "Conv3D", "ConvTranspose1D", "ConvTranspose2D", "ConvTranspose3D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D",
+    "DepthwiseConv3D", "Dropout", "Embedding", "Flatten", "GlobalAvgPool", "GlobalMaxPool", "GroupNorm",
+    "InstanceNorm", "Last", "LayerNorm", "LearnedPositions", "MaxNorm", "MaxPool", "Maxout", "Module",
+    "MultiHeadAttention", "NonNegative", "PReLU", "RMSNorm", "RReLU", "Reshape", "Residual", "Sequential",
+    "SimpleRNN", "SinusoidalPositions", "SpatialDropout", "Stack", "Stateful", "TransformerBlock", "UnitNorm",
+    "avg_pool", "batch_norm", "celu", "conv", "conv_transpose", "cosine_similarity", "dot_product_attention", "elu",
+    "gelu", "global_avg_pool", "global_max_pool", "glu", "group_norm", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_swish", "hard_tanh", "identity", "instance_norm", "l2_normalize", "layer_norm", "leaky_relu", "log_sigmoid",
+    "log_softmax", "logsumexp", "max_pool", "min_pool", "mish", "moments", "one_hot", "prelu", "reduce_window",
+    "relu", "relu6", "rms_norm", "rsqrt", "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign",
+    "sum_pool", "swiglu", "swish", "tanh", "tanh_shrink", "threshold",
 ]  # fmt: skip
 
 #: Layers of other libraries, by what does their work here.
@@ -107,7 +108,8 @@ COUNTERPARTS = {
     "nn.Dense": ("Linear",),
     "nn.softmax(x), on what the network gives": ("Softmax",),
     "nn.SimpleRNN": ("RNN",),
-    "nn.dot_product_attention(q, k, v)": ("MultiHeadAttention", "MultiheadAttention"),
+    "nn.MultiHeadAttention": ("MultiheadAttention", "Attention"),
+    "nn.TransformerBlock": ("TransformerEncoderLayer", "TransformerEncoder"),
     "nn.BatchNorm": ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormalization"),
     "nn.LayerNorm": ("LayerNormalization",),
     "nn.RMSNorm": ("RMSNormalization",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from graphc import ops
 from graphc.errors import DTypeError, ShapeError
@@ -32,6 +33,7 @@ def dot_product_attention(
     mask: TensorLike | None = None,
     causal: bool = False,
     scale: float | None = None,
+    dropout: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """softmax(scale·q·kᵀ + mask)·v: [batch, heads, queries, dim], […, keys, dim], […, keys, out] -> […, queries, out].
 
@@ -41,7 +43,8 @@ def dot_product_attention(
 
     From `LARGE` keys on (512; their typical number, where it is symbolic) it goes over blocks of keys with a running
     softmax, so that memory grows with queries and keys and not with their product, in derivatives too. A float mask
-    excludes that, since it has a derivative of that size.
+    excludes that, since it has a derivative of that size, and so does `dropout`: what the softmax goes through before
+    it meets v, such as `nn.Dropout(0.1)`.
 
         y = nn.dot_product_attention(q, k, v, causal=True)        # f32[N, 4, T, 16] three times -> f32[N, 4, T, 16]
 
@@ -51,14 +54,16 @@ def dot_product_attention(
     expect_fitting(q, k, v)
     q = q * (1.0 / math.sqrt(q.shape[-1]) if scale is None else scale)
     seen = None if mask is None else expect_mask(as_tensor(mask), q, k)
-    if typical(k.type.shape[-2]) >= LARGE and (seen is None or not seen.dtype.is_float):
+    by_blocks = typical(k.type.shape[-2]) >= LARGE and dropout is None
+    if by_blocks and (seen is None or not seen.dtype.is_float):
         return attend_by_blocks(q, k, v, seen, causal)
     scores = api.matmul(q, api.matrix_transpose(k))
     if seen is not None:
         scores = scores + seen if seen.dtype.is_float else api.where(seen, scores, -math.inf)
     if causal:
         scores = api.where(earlier(scores), scores, -math.inf)
-    return api.matmul(weights(scores, hidden=mask is not None), v)
+    shares = weights(scores, hidden=mask is not None)
+    return api.matmul(shares if dropout is None else dropout(shares), v)
 
 
 def weights(scores: Tensor, hidden: bool) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from graphc.errors import Operand, Site, TraceError
 from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.names import Names
-from graphc.frontend.promotion import as_tensor
+from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
 from graphc.frontend.structure import map_leaves
@@ -213,12 +213,12 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
             path = recording.names.path(self, path)
         with recording.inside(self, path), recording.mode(training):
             if not self.built:
-                self.build(*args)
+                self.build(*map_leaves(lambda x: x if is_weak(x) else as_tensor(x), args))
                 self.built = True
-                if call.__name__ == "__call__":
-                    self.input_types = map_leaves(lambda x: as_tensor(x).type, args)
                 for attribute, value in vars(self).items():
                     self._adopt(attribute, value)
+            if self.input_types is None and call.__name__ == "__call__":
+                self.input_types = map_leaves(lambda x: as_tensor(x).type, args)
             if wants_mode:
                 options["training"] = recording.training
             result = call(self, *args, **options)
