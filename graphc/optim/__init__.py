@@ -6,6 +6,7 @@ from graphc.optim.adaptive import Adadelta, Adagrad, RMSprop
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
 from graphc.optim.ema import EMA
 from graphc.optim.groups import Group
+from graphc.optim.lbfgs import LBFGS
 from graphc.optim.optimizer import Optimizer
 from graphc.optim.schedules import (
     CosineDecay,
@@ -26,10 +27,11 @@ from graphc.optim.schedules import (
 from graphc.optim.sgd import SGD, Momentum, Nesterov
 
 __all__ = [
-    "EMA", "SGD", "AMSGrad", "AdaMax", "Adadelta", "Adagrad", "Adam", "AdamW", "CosineDecay", "CosineRestarts",
-    "Cyclical", "ExponentialDecay", "Group", "InverseTimeDecay", "Lion", "Momentum", "Nadam", "NaturalExpDecay",
-    "Nesterov", "OneCycle", "Optimizer", "PiecewiseConstant", "Plateau", "PolynomialDecay", "RMSprop", "Schedule",
-    "StepDecay", "Warmup", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "global_norm", "schedule",
+    "EMA", "LBFGS", "SGD", "AMSGrad", "AdaMax", "Adadelta", "Adagrad", "Adam", "AdamW", "CosineDecay",
+    "CosineRestarts", "Cyclical", "ExponentialDecay", "Group", "InverseTimeDecay", "Lion", "Momentum", "Nadam",
+    "NaturalExpDecay", "Nesterov", "OneCycle", "Optimizer", "PiecewiseConstant", "Plateau", "PolynomialDecay",
+    "RMSprop", "Schedule", "StepDecay", "Warmup", "clip_by_global_norm", "clip_by_norm", "clip_by_value",
+    "global_norm", "schedule",
 ]  # fmt: skip
 
 __getattr__ = refusing("optim", __all__, {})

@@ -104,17 +104,8 @@ class Optimizer:
         Raises `GradientError` where the loss is no float scalar, `ArgumentError` where there is nothing to minimise
         over or a parameter is no Variable.
         """
-        if params is None:
-            chosen = trainable_in(as_tensor(loss))
-        else:
-            chosen = [expect_variable("params", p) for p in ([params] if isinstance(params, Variable) else params)]
-        chosen = [p for p in chosen if self._rule(p) is not None]
-        if not chosen:
-            raise ArgumentError(
-                "there is nothing to minimise over: the loss depends on no trainable Variable",
-                site=user_site(),
-                help="give params=, or compute the loss from the network's outputs in this entry",
-            )
+        given = trainable_in(as_tensor(loss)) if params is None else params
+        chosen = expect_parameters_of(given, lambda p: self._rule(p) is not None)
         return list(zip(gradients(loss, chosen), chosen, strict=True))
 
     def apply_gradients(self, pairs: Pairs, learning_rate: Rate | None = None) -> None:
@@ -138,7 +129,7 @@ class Optimizer:
             due, averaged = self._accumulated(steps)
             self._count_step(due, rules)
             for rule, gradient, parameter in self._clipped(averaged):
-                self._claim(recording, parameter)
+                claim(self, recording, parameter)
                 rule._update(parameter, gradient, rates[rule], due)
 
     def count(self, dtype: DType) -> Tensor:
@@ -270,18 +261,6 @@ class Optimizer:
             if name not in self._scalars:
                 self._scalars[name] = kept(np.asarray(initial, dtype.numpy), name, self)
 
-    def _claim(self, recording: Recording, parameter: Variable) -> None:
-        """Raise `TraceError` where an optimizer updated the parameter before in this entry."""
-        if parameter in recording.optimized:
-            _, site = recording.optimized[parameter]
-            raise TraceError(
-                f"{recording.names.variable(parameter)} is updated twice by optimizers in one entry",
-                operands=[Operand("first", recording.names.variable(parameter), site)],
-                site=user_site(),
-                help="give each optimizer its own params=, or add the losses",
-            )
-        recording.optimized[parameter] = self, user_site()
-
     def _update(self, parameter: Variable, gradient: Tensor, rate: Tensor, due: Tensor | None) -> None:
         """One parameter's step."""
         slots = self._slots[parameter]
@@ -319,6 +298,34 @@ def in_computed(gradient: Tensor, parameter: Variable) -> tuple[Tensor, Variable
 def keep(variable: Variable, value: Tensor, due: Tensor | None) -> None:
     """Assign a value, where a step is due."""
     variable.assign(value if due is None else api.where(due, value, as_tensor(variable)))
+
+
+def claim(optimizer: object, recording: Recording, parameter: Variable) -> None:
+    """Raise `TraceError` where an optimizer updated the parameter before in this entry."""
+    if parameter in recording.optimized:
+        _, site = recording.optimized[parameter]
+        raise TraceError(
+            f"{recording.names.variable(parameter)} is updated twice by optimizers in one entry",
+            operands=[Operand("first", recording.names.variable(parameter), site)],
+            site=user_site(),
+            help="give each optimizer its own params=, or add the losses",
+        )
+    recording.optimized[parameter] = optimizer, user_site()
+
+
+def expect_parameters_of(
+    params: Variable | Iterable[Variable], chosen: Callable[[Variable], bool] = lambda parameter: True
+) -> list[Variable]:
+    """The chosen ones of what a loss is minimised over. Raises `ArgumentError` for none, or what is no Variable."""
+    given = [expect_variable("params", p) for p in ([params] if isinstance(params, Variable) else params)]
+    found = [p for p in given if chosen(p)]
+    if not found:
+        raise ArgumentError(
+            "there is nothing to minimise over: the loss depends on no trainable Variable",
+            site=user_site(),
+            help="give params=, or compute the loss from the network's outputs in this entry",
+        )
+    return found
 
 
 def expect_pair(pair: Any) -> tuple[Tensor, Variable]:

@@ -22,8 +22,13 @@ def kept(initial: np.ndarray | Initial, stem: str, *owners: Named) -> Variable:
 
 def slot(parameter: Variable, stem: str, *owners: Named, initial: float = 0.0) -> Variable:
     """State of a parameter's shape, in the dtype that it is computed in."""
-    shape = [int(s) for s in parameter.type.shape]  # type: ignore[arg-type]
-    return kept(init.constant(shape, parameter.dtype.computed, value=initial), stem, parameter, *owners)
+    values = init.constant(static_shape(parameter), parameter.dtype.computed, value=initial)
+    return kept(values, stem, parameter, *owners)
+
+
+def static_shape(variable: Variable) -> list[int]:
+    """The sizes of a Variable's axes; they are constant."""
+    return [int(s) for s in variable.type.shape]  # type: ignore[arg-type]
 
 
 @contextmanager
