@@ -80,3 +80,16 @@ def test_batch_normalisation_lets_gradients_through(environment: dict[str, str])
     assert "! the gradient vanishes: at activation" in output
     accuracy = dict(re.findall(r"(with\w*): loss .* test accuracy ([\d.]+)%", output))
     assert float(accuracy["without"]) < 50 and float(accuracy["with"]) > 95
+
+
+def test_a_gru_sees_the_wave_through_the_noise(environment: dict[str, str]) -> None:
+    output = output_of(environment, "sine_gru")
+    assert figure(output, "the network's answer") < 0.08 < figure(output, "a measurement's error")
+    assert figure(output, "on its own, first 20") < 0.09 and figure(output, "on its own, last 20 of 60") < 0.25
+
+
+@pytest.mark.slow
+def test_an_lstm_learns_a_story_and_writes(environment: dict[str, str]) -> None:
+    output = output_of(environment, "char_lstm")
+    assert figure(output, "next letter guessed") > 88
+    assert figure(output, "words of the story") > 90
