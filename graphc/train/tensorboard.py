@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,8 @@ class TensorBoard(Callback):
         """The file of training or of validation, opened at its first use."""
         if kind not in self._writers:
             purge = self._first if self._first else None
-            self._writers[kind] = self._writer_class(str(self.folder / kind), purge_step=purge)
+            own = f".{time.time_ns():020}"  # files of one second, too, have names of their own, in order
+            self._writers[kind] = self._writer_class(str(self.folder / kind), purge_step=purge, filename_suffix=own)
         return self._writers[kind]
 
     def _write_settings(self, run: Run) -> None:
