@@ -2,7 +2,8 @@
 
 `reduction` is "mean", over every element of the unreduced loss, or "sum", both of which give a scalar, or "none".
 `weights`, of the unreduced loss's shape or of its first axes, multiply its elements; the mean is still over their
-number, as in Keras. `mask`, booleans of such a shape, leaves elements out: they are 0, and the mean skips them.
+number, as in Keras. `mask`, booleans of such a shape, leaves elements out: they are 0, and the mean skips them; where
+nothing is left it is 0, with gradients of 0, so that a batch of padding alone changes nothing (PyTorch gives NaN).
 Raises `ShapeError` where shapes differ (predictions and targets never broadcast), `DTypeError` where dtypes do,
 `ArgumentError` for another reduction.
 
@@ -179,7 +180,9 @@ def reduced(
         return loss
     if reduction == "sum":
         return api.sum(loss)
-    return api.mean(loss) if kept is None else api.sum(loss) / api.sum(kept.astype(bool_).astype(loss.dtype))
+    if kept is None:
+        return api.mean(loss)
+    return api.sum(loss) / api.maximum(api.sum(kept.astype(bool_).astype(loss.dtype)), 1.0)
 
 
 def spread(name: str, values: TensorLike, loss: Tensor) -> Tensor:

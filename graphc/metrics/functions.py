@@ -1,28 +1,12 @@
-"""Metrics: figures of predictions against targets, as functions of tensors, and averages over many batches.
+"""Metrics as functions of tensors.
 
 Labels are integers [...], predictions are logits or probabilities [..., classes] where a function says so. Every result
 is an f32 scalar unless its function says else.
-
-    right = metrics.accuracy(net(x), y)
-
-A streaming metric keeps its sums in the state of the program: `update` them in one entry, read the `result` in another.
-
-    seen = metrics.Mean(name="validation_loss")
-
-    @program.entry
-    def validate(x: gr.f32["N", 64], y: gr.i32["N"]):
-        seen.update(losses.sparse_softmax_cross_entropy(net(x), y, "none"))
-
-    @program.entry
-    def validation_loss():
-        return seen.result()
 """
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
-
-import numpy as np
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api
@@ -30,36 +14,40 @@ from graphc.frontend.composite import composite
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
-from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.variable import Variable
 from graphc.ir.types import f32, i32
-from graphc.nn.module import Module
 from graphc.sites import user_site
 
 Average: TypeAlias = Literal["macro", "micro", "none"]
 
 
 @composite
-def accuracy(prediction: TensorLike, labels: TensorLike) -> Tensor:
-    """The share of rows whose largest prediction, the first of equals, is at the label."""
-    scores, wanted = classified("accuracy", prediction, labels)
-    return share(api.equal(api.argmax(scores, axis=-1), wanted))
+def accuracy(prediction: TensorLike, labels: TensorLike, *, weights: TensorLike | None = None) -> Tensor:
+    """The share of rows whose largest prediction, the first of equals, is at the label.
+
+    `weights` [...], numbers or booleans (a mask), say how much each row counts; NaN where all are 0.
+    """
+    return share(hits(prediction, labels), weights)
 
 
 @composite
-def binary_accuracy(prediction: TensorLike, target: TensorLike, threshold: float = 0.5) -> Tensor:
-    """The share of predictions on the target's side of a threshold; for logits it is 0. Targets are 0 or 1."""
+def binary_accuracy(
+    prediction: TensorLike, target: TensorLike, threshold: float = 0.5, *, weights: TensorLike | None = None
+) -> Tensor:
+    """The share of predictions on the target's side of a threshold; for logits it is 0. Targets are 0 or 1.
+
+    `weights` as in `accuracy`.
+    """
     scores, wanted = alike("binary_accuracy", prediction, target)
-    return share(api.equal(scores > threshold, wanted > 0.5))
+    return share(api.equal(scores > threshold, wanted > 0.5), weights)
 
 
 @composite
-def top_k_accuracy(prediction: TensorLike, labels: TensorLike, k: int = 5) -> Tensor:
-    """The share of rows in which fewer than k predictions are greater than the label's."""
-    scores, wanted = classified("top_k_accuracy", prediction, labels)
-    own = api.take_along_axis(scores, api.expand_dims(wanted, -1), axis=-1)
-    return share(api.sum((scores > own).astype(i32), axis=-1) < k)
+def top_k_accuracy(
+    prediction: TensorLike, labels: TensorLike, k: int = 5, *, weights: TensorLike | None = None
+) -> Tensor:
+    """The share of rows in which fewer than k predictions are greater than the label's; `weights` as in `accuracy`."""
+    return share(hits_in_top(prediction, labels, k), weights)
 
 
 @composite
@@ -125,51 +113,17 @@ def perplexity(cross_entropy: TensorLike) -> Tensor:
     return api.exp(api.mean(as_float(cross_entropy)))
 
 
-class Mean(Module):
-    """The mean of all values seen, weighted; NaN before the first. State: `total` and `weight`, f32 scalars."""
-
-    def __init__(self, name: str | None = None):
-        super().__init__(name)
-        self.total = Variable(np.float32(0), trainable=False)
-        self.weight = Variable(np.float32(0), trainable=False)
-
-    def update(self, values: TensorLike, weights: TensorLike | None = None) -> None:
-        """Take more values, each of weight 1 or of its own."""
-        found = cast(as_float(values), f32)
-        shares = api.ones_like(found) if weights is None else cast(as_tensor(weights), f32)
-        self.total.assign(self.total + api.sum(found * shares))
-        self.weight.assign(self.weight + api.sum(shares))
-
-    def result(self) -> Tensor:
-        """The mean so far."""
-        return self.total / self.weight
-
-    def reset(self) -> None:
-        """Forget what was seen."""
-        self.total.assign(0.0)
-        self.weight.assign(0.0)
+def hits(prediction: TensorLike, labels: TensorLike) -> Tensor:
+    """Whether each row's largest prediction, the first of equals, is at the label, bool[...]."""
+    scores, wanted = classified("accuracy", prediction, labels)
+    return api.equal(api.argmax(scores, axis=-1), wanted)
 
 
-class Confusion(Module):
-    """A confusion matrix over many batches, in the state as `matrix`, i32[classes, classes].
-
-        confusion = metrics.Confusion(10)
-        confusion.update(y, gr.argmax(net(x), axis=-1))
-        metrics.f1_score(confusion.matrix)
-    """
-
-    def __init__(self, classes: int, name: str | None = None):
-        super().__init__(name)
-        self.classes = classes
-        self.matrix = Variable(np.zeros((classes, classes), np.int32), trainable=False)
-
-    def update(self, labels: TensorLike, predicted: TensorLike) -> None:
-        """Count more examples, integers [...] both."""
-        self.matrix.assign(self.matrix + confusion_matrix(labels, predicted, self.classes))
-
-    def reset(self) -> None:
-        """Forget what was seen."""
-        self.matrix.assign(0)
+def hits_in_top(prediction: TensorLike, labels: TensorLike, k: int) -> Tensor:
+    """Whether fewer than k of each row's predictions are greater than the label's, bool[...]."""
+    scores, wanted = classified("top_k_accuracy", prediction, labels)
+    own = api.take_along_axis(scores, api.expand_dims(wanted, -1), axis=-1)
+    return api.sum((scores > own).astype(i32), axis=-1) < k
 
 
 def classified(name: str, prediction: TensorLike, labels: TensorLike) -> tuple[Tensor, Tensor]:
@@ -198,9 +152,23 @@ def unlike(name: str, first: Tensor, second: Tensor, help: str) -> ShapeError:
     )
 
 
-def share(hits: Tensor) -> Tensor:
-    """The mean of booleans, f32."""
-    return api.mean(hits.astype(f32))
+def share(hits: Tensor, weights: TensorLike | None = None) -> Tensor:
+    """The mean of booleans, weighted, f32."""
+    counts = hits.astype(f32)
+    if weights is None:
+        return api.mean(counts)
+    shares = weights_like(counts, weights)
+    return api.sum(counts * shares) / api.sum(shares)
+
+
+def weights_like(values: Tensor, weights: TensorLike | None) -> Tensor:
+    """Weights for values, f32: those given, or ones. Raises `ShapeError` where shapes differ."""
+    if weights is None:
+        return api.ones_like(values.astype(f32))
+    given = as_tensor(weights)
+    if given.type.shape != values.type.shape:
+        raise unlike("weights", values, given, "give one weight for each row")
+    return given.astype(f32)
 
 
 def tallies(matrix: TensorLike) -> tuple[Tensor, Tensor, Tensor]:
@@ -224,11 +192,3 @@ def averaged(part: Tensor, whole: Tensor, average: Average) -> Tensor:
         part, whole = api.sum(part), api.sum(whole)
     ratio = api.where(whole > 0, part / api.maximum(whole, 1.0), 0.0)
     return api.mean(ratio) if average == "macro" else ratio
-
-
-__all__ = [
-    "Confusion", "Mean", "accuracy", "auc", "binary_accuracy", "confusion_matrix", "f1_score", "perplexity",
-    "precision", "r2_score", "recall", "top_k_accuracy",
-]  # fmt: skip
-
-__getattr__ = refusing("metrics", __all__, {"roc_auc_score": "metrics.auc(scores, labels)"})
