@@ -89,23 +89,29 @@ class Request:
     typical: int  # never zero, so that starts order every pair of live buffers
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a request starts and ends, at typical sizes."""
+
+    request: Request
+    start: int
+    end: int
+
+
 def plan_arena(lifetimes: Mapping[Buffer, Lifetime]) -> tuple[Placement, ...]:
     """Placements in order of their start: each is above earlier ones only."""
-    requests = [request(buffer, life) for buffer, life in lifetimes.items()]
-    starts = typical_starts(requests)
-    placed: list[Request] = []
-    below: list[int] = []  # for each placed buffer, the positions of all that end before it starts, as bits
+    places = sorted(typical_places([request(b, life) for b, life in lifetimes.items()]), key=lambda p: p.start)
+    below: list[int] = []  # for each place, the positions of all that end before it starts, as bits
     placements = []
-    for wanted in sorted(requests, key=lambda r: starts[r.buffer]):
+    for position, place in enumerate(places):
         above: list[Buffer] = []
         known = 0
-        for i in reversed(range(len(placed))):  # the highest first: what lies below it follows
-            fits = starts[placed[i].buffer] + placed[i].typical <= starts[wanted.buffer]
-            if fits and not known >> i & 1 and placed[i].life.overlaps(wanted.life):
-                above.append(placed[i].buffer)
+        for i in reversed(range(position)):  # the highest first: what lies below it follows
+            lower = places[i]
+            if lower.end <= place.start and not known >> i & 1 and lower.request.life.overlaps(place.request.life):
+                above.append(lower.request.buffer)
                 known |= 1 << i | below[i]
-        placements.append(Placement(wanted.buffer, wanted.size, tuple(reversed(above))))
-        placed.append(wanted)
+        placements.append(Placement(place.request.buffer, place.request.size, tuple(reversed(above))))
         below.append(known)
     return tuple(placements)
 
@@ -127,15 +133,14 @@ def request(buffer: Buffer, life: Lifetime) -> Request:
     return Request(buffer, life, size, max(typical(size), ALIGN))
 
 
-def typical_starts(requests: Sequence[Request]) -> dict[Buffer, int]:
-    """First fit, largest buffer first, at typical sizes."""
-    starts: dict[Buffer, int] = {}
-    placed: list[Request] = []
-    for wanted in sorted(requests, key=lambda r: -r.typical):
-        taken = sorted((starts[r.buffer], starts[r.buffer] + r.typical) for r in placed if r.life.overlaps(wanted.life))
-        starts[wanted.buffer] = first_gap(taken, wanted.typical)
-        placed.append(wanted)
-    return starts
+def typical_places(requests: Sequence[Request]) -> list[Place]:
+    """First fit, largest buffer first, at typical sizes; in the order of the requests."""
+    places: dict[int, Place] = {}
+    for index, wanted in sorted(enumerate(requests), key=lambda item: -item[1].typical):
+        taken = sorted((p.start, p.end) for p in places.values() if p.request.life.overlaps(wanted.life))
+        start = first_gap(taken, wanted.typical)
+        places[index] = Place(wanted, start, start + wanted.typical)
+    return [places[index] for index in range(len(requests))]
 
 
 def first_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
