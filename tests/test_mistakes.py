@@ -11,7 +11,8 @@ import pytest
 import graphc as gr
 from graphc import errors, nn, optim
 from graphc.ir.types import TensorType
-from graphc.passes.fuse import MOST_NODES, fuse
+from graphc.ops.cost import code
+from graphc.passes.fuse import MOST_CODE, fuse
 from graphc.passes.pipeline import optimise
 
 
@@ -141,15 +142,25 @@ def test_results_that_no_memory_holds() -> None:
 @pytest.mark.parametrize("reduce", [lambda x: x, lambda x: gr.sum(x, axis=0)], ids=["elementwise", "absorbed"])
 def test_long_chains_make_several_kernels(reduce: Callable[[Any], Any]) -> None:
     def chain(x: Any) -> Any:
-        for _ in range(MOST_NODES):
+        for _ in range(MOST_CODE):
             x = x * x + 0.25
         return reduce(x)
 
     program = program_of(chain, gr.f32["N", 3])
     groups = fuse(optimise(program.trace().entries[0].graph))
-    assert len(groups) > 1 and all(len(group.nodes) <= MOST_NODES + 1 for group in groups)
+    assert len(groups) > 1 and all(len(group.nodes) <= MOST_CODE + 1 for group in groups)
     x = np.linspace(-0.5, 0.5, 21, dtype=np.float32).reshape(7, 3)
     np.testing.assert_allclose(program.compile().f(x), gr.interpret(program.entries["f"])(x), rtol=1e-6)
+
+
+def test_long_chains_of_large_operations_make_more() -> None:
+    def chain(x: Any) -> Any:
+        for _ in range(40):
+            x = gr.sin(x)
+        return x
+
+    groups = fuse(optimise(program_of(chain, gr.f32["N"]).trace().entries[0].graph))
+    assert [sum(code(n.op) for n in group.nodes) for group in groups] == [MOST_CODE, MOST_CODE, 40 * 8 - 2 * MOST_CODE]
 
 
 USES = [gr.jit, gr.grad, gr.value_and_grad, gr.interpret, gr.check_grads, gr.Program("p").entry]

@@ -15,6 +15,7 @@ from graphc.ir.dim import Size
 from graphc.ir.graph import Graph
 from graphc.ir.node import Node
 from graphc.ops.base import Reduction
+from graphc.ops.cost import code
 from graphc.ops.movement import Concat
 from graphc.ops.window import WindowArgMax, Windowed, WindowMax
 from graphc.passes.roles import CHEAP, Edge, Role, edges, in_memory, results, role
@@ -22,8 +23,8 @@ from graphc.passes.roles import CHEAP, Edge, Role, edges, in_memory, results, ro
 #: How many operations a reader may repeat rather than load the result.
 SINK_COST = 3
 
-#: How many operations a group may hold: LLVM's time for a function grows faster than the function does.
-MOST_NODES = 128
+#: How much code a group may be, in common operations: LLVM's time for a function grows faster than the function does.
+MOST_CODE = 128
 
 #: What nothing else joins in its group.
 ALONE = (Role.ASSEMBLE, Role.CONTROL)
@@ -50,6 +51,7 @@ class Draft:
     nodes: list[Node]
     before: set[int] = field(default_factory=set)  # serials of drafts this one depends on, directly or not
     has_rows: bool = False  # holds a reduction along its last axis
+    code: int = 0  # how much its nodes are
 
 
 class Fusion:
@@ -121,7 +123,7 @@ class Fusion:
         if not isinstance(node.op, WindowArgMax):
             return None
         wanted = WindowMax(*node.op.geometry())
-        anchors = ((d, d.anchor) for d in self.drafts.values() if d.anchor is not None and len(d.nodes) < MOST_NODES)
+        anchors = ((d, d.anchor) for d in self.drafts.values() if d.anchor is not None and d.code < MOST_CODE)
         return next((d for d, anchor in anchors if anchor.op == wanted and anchor.inputs == node.inputs), None)
 
     def candidates(self, node: Node) -> list[Draft]:
@@ -147,7 +149,7 @@ class Fusion:
     def accepts(self, draft: Draft, node: Node) -> bool:
         """Whether the node may be computed in the group: there is room, shapes fit, and no cycle comes about."""
         level = self.level(draft, node)
-        if level is None or len(draft.nodes) >= MOST_NODES:
+        if level is None or draft.code + code(node.op) > MOST_CODE:
             return False
         for edge in self.sources(node):
             home = self.home.get(edge.source)
@@ -181,7 +183,7 @@ class Fusion:
         """Whether two groups can be one: same loops, at most one anchor, room, no path between them through a third."""
         if a.serial not in self.drafts or b.serial not in self.drafts or a.space != b.space:
             return False
-        if len(a.nodes) + len(b.nodes) > MOST_NODES:
+        if a.code + b.code > MOST_CODE:
             return False
         if any(d.anchor is not None and role(d.anchor) in ALONE for d in (a, b)):
             return False
@@ -208,6 +210,7 @@ class Fusion:
             self.home[node] = stay
         stay.nodes = sorted({*stay.nodes, *go.nodes}, key=lambda n: n.serial)
         stay.has_rows |= go.has_rows
+        stay.code += go.code
         stay.before = (stay.before | go.before) - {stay.serial, go.serial}
         del self.drafts[go.serial]
         for draft in self.drafts.values():
@@ -224,6 +227,7 @@ class Fusion:
     def join(self, node: Node, draft: Draft) -> None:
         """Put the node into the group; the group now depends on whatever the node reads."""
         draft.nodes.append(node)
+        draft.code += code(node.op)
         self.home[node] = draft
         before: set[int] = set()
         for edge in self.sources(node):
@@ -351,8 +355,8 @@ def absorbed_nodes(
         if role(node) is Role.MAP and node not in roots:
             by = readers.get(node, set())
             anchor = next(iter(by)) if len(by) == 1 else None
-            if anchor is not None and room.setdefault(anchor, MOST_NODES) and is_absorbable(node, anchor):
-                absorbed[node], room[anchor] = anchor, room[anchor] - 1
+            if anchor is not None and room.get(anchor, MOST_CODE) >= code(node.op) and is_absorbable(node, anchor):
+                absorbed[node], room[anchor] = anchor, room.get(anchor, MOST_CODE) - code(node.op)
         takes = role(node) is Role.WINDOW or (role(node) is Role.REDUCE and not is_row_reduction(node))
         owner = node if takes else absorbed.get(node)
         if role(node) is not Role.VIEW or node in stored:
