@@ -48,3 +48,9 @@ def test_the_residual_network_tells_textures(environment: dict[str, str]) -> Non
     accuracy = r": test accuracy ([\d.]+)%"
     dense, residual = figures(environment, "textures", f"dense{accuracy}", f"residual{accuracy}")
     assert residual >= max(95, dense + 25)
+
+
+@pytest.mark.slow
+def test_fine_tuning_beats_beginning(environment: dict[str, str]) -> None:
+    tuned, begun = figures(environment, "finetune", r"fine-tuned +([\d.]+)%", r"from nothing +([\d.]+)%")
+    assert tuned >= max(72, begun + 7)
