@@ -16,7 +16,7 @@ import graphc as gr
 from graphc import augment, losses, nn, optim
 
 KNOWN, NEW = ("stripes", "zigzag", "rings", "checks", "bricks"), ("waves", "dots", "plaid")
-EPOCHS, BATCH, SHOTS, STEPS, DRAWS = 8, 32, 4, 100, 4
+EPOCHS, BATCH, SHOTS, STEPS, DRAWS = 8, 32, 4, 100, 8
 Images, Labels = gr.f32["N", SIDE, SIDE, 1], gr.i32["N"]
 
 first = nn.Sequential(nn.Conv2D(16, 5, strides=2, activation="relu"), block(16), name="first")
