@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +20,40 @@ VECTORS = np.load(Path(__file__).parent / "vectors" / "optimizers.npz")
 RULES: dict[str, dict[str, Callable[[], optim.Optimizer]]] = {
     "torch": {
         "sgd_decay": lambda: optim.SGD(0.1, weight_decay=0.05),
+        "momentum_decay": lambda: optim.Momentum(0.1, weight_decay=0.05),
+        "sgd_clip_norm": lambda: optim.SGD(0.1, clip_global_norm=0.5),
+        "sgd_clip_value": lambda: optim.SGD(0.1, clip_value=0.5),
         "momentum_damped": lambda: optim.Momentum(0.1, 0.9, dampening=0.3),
-        "adagrad": lambda: optim.Adagrad(),
         "adagrad_decay": lambda: optim.Adagrad(0.1, 0.2, decay=0.1),
-        "adadelta": lambda: optim.Adadelta(),
-        "rmsprop": lambda: optim.RMSprop(),
+        "adagrad_weight_decay": lambda: optim.Adagrad(weight_decay=0.1),
+        "adadelta_decay": lambda: optim.Adadelta(weight_decay=0.1),
+        "rmsprop_decay": lambda: optim.RMSprop(weight_decay=0.1),
+        "rmsprop_centered_plain": lambda: optim.RMSprop(centered=True),
         "rmsprop_momentum": lambda: optim.RMSprop(momentum=0.9),
         "rmsprop_centered": lambda: optim.RMSprop(centered=True, momentum=0.5, rho=0.9),
-        "adam": lambda: optim.Adam(),
         "adam_decay": lambda: optim.Adam(weight_decay=0.1),
         "amsgrad": lambda: optim.AMSGrad(0.1, 0.5, 0.6),
-        "adamw": lambda: optim.AdamW(),
-        "adamax": lambda: optim.AdaMax(),
-        "nadam": lambda: optim.Nadam(),
+        "adamw_amsgrad": lambda: optim.AdamW(0.05, weight_decay=0.2, amsgrad=True),
+        "adamax_decay": lambda: optim.AdaMax(weight_decay=0.1),
+        "nadam_decay": lambda: optim.Nadam(weight_decay=0.1),
+        "nadam_decoupled": lambda: optim.Nadam(weight_decay=0.1, decoupled=True),
     },
     "keras": {
-        "sgd": lambda: optim.SGD(style="keras"),
         "momentum": lambda: optim.Momentum(0.1, style="keras"),
         "nesterov": lambda: optim.Nesterov(0.1, 0.8, style="keras"),
         "sgd_decay": lambda: optim.SGD(0.1, weight_decay=0.05, style="keras"),
-        "adagrad": lambda: optim.Adagrad(style="keras"),
-        "adadelta": lambda: optim.Adadelta(style="keras"),
-        "rmsprop": lambda: optim.RMSprop(style="keras"),
+        "adagrad_decay": lambda: optim.Adagrad(style="keras", weight_decay=0.1),
+        "adadelta_decay": lambda: optim.Adadelta(style="keras", weight_decay=0.1),
+        "rmsprop_decay": lambda: optim.RMSprop(style="keras", weight_decay=0.1),
+        "rmsprop_centered_plain": lambda: optim.RMSprop(centered=True, style="keras"),
         "rmsprop_momentum": lambda: optim.RMSprop(momentum=0.9, style="keras"),
         "rmsprop_centered": lambda: optim.RMSprop(centered=True, momentum=0.5, style="keras"),
-        "adam": lambda: optim.Adam(style="keras"),
+        "adam_decay": lambda: optim.Adam(style="keras", weight_decay=0.1),
         "amsgrad": lambda: optim.Adam(0.1, 0.5, 0.6, amsgrad=True, style="keras"),
-        "adamw": lambda: optim.AdamW(style="keras"),
-        "adamax": lambda: optim.AdaMax(style="keras"),
-        "nadam": lambda: optim.Nadam(style="keras"),
-        "lion": lambda: optim.Lion(style="keras"),
+        "adamax_decay": lambda: optim.AdaMax(style="keras", weight_decay=0.1),
+        "nadam_decay": lambda: optim.Nadam(style="keras", weight_decay=0.1),
+        "lion_decay": lambda: optim.Lion(style="keras", weight_decay=0.1),
+        "adam_global_clipnorm": lambda: optim.Adam(0.1, style="keras", clip_global_norm=0.5),
         "adam_clipnorm": lambda: optim.Adam(0.1, style="keras", clip_norm=0.5),
         "sgd_clipvalue": lambda: optim.SGD(0.1, style="keras", clip_value=0.5),
         "sgd_accumulate": lambda: optim.Momentum(0.1, style="keras", accumulate=3),
@@ -57,21 +62,32 @@ RULES: dict[str, dict[str, Callable[[], optim.Optimizer]]] = {
         "sgd": lambda: optim.SGD(0.1, style="optax"),
         "momentum": lambda: optim.Momentum(0.1, style="optax"),
         "nesterov": lambda: optim.Nesterov(0.1, 0.8, style="optax"),
-        "adagrad": lambda: optim.Adagrad(1e-3, style="optax"),
-        "adadelta": lambda: optim.Adadelta(1.0, style="optax"),
-        "rmsprop": lambda: optim.RMSprop(1e-3, style="optax"),
+        "rmsprop_centered_plain": lambda: optim.RMSprop(1e-3, centered=True, style="optax"),
         "rmsprop_momentum": lambda: optim.RMSprop(1e-3, momentum=0.9, style="optax"),
         "rmsprop_centered": lambda: optim.RMSprop(1e-3, centered=True, momentum=0.5, style="optax"),
-        "adam": lambda: optim.Adam(1e-3, style="optax"),
+        "adam_decay": lambda: optim.Adam(1e-3, style="optax", weight_decay=0.1),
+        "adamw_decay": lambda: optim.AdamW(0.05, style="optax", weight_decay=0.2),
+        "nadamw": lambda: optim.Nadam(0.05, style="optax", weight_decay=0.2, decoupled=True),
         "amsgrad": lambda: optim.AMSGrad(0.1, 0.5, 0.6, style="optax"),
-        "adamw": lambda: optim.AdamW(1e-3, style="optax"),
-        "adamax": lambda: optim.AdaMax(2e-3, style="optax"),
-        "nadam": lambda: optim.Nadam(1e-3, style="optax"),
         "lion": lambda: optim.Lion(1e-4, style="optax", weight_decay=0.1),
+        "sgd_clip_value": lambda: optim.SGD(0.1, style="optax", clip_value=0.5),
+        "sgd_clip_norm": lambda: optim.SGD(0.1, style="optax", clip_norm=0.5),
         "sgd_global_norm": lambda: optim.SGD(0.1, style="optax", clip_global_norm=1.5),
         "sgd_accumulate": lambda: optim.Momentum(0.1, style="optax", accumulate=3),
     },
 }
+
+#: Every optimizer with all its defaults, in every style that a library has it in; Optax has no default rates.
+KINDS = (
+    optim.SGD, optim.Momentum, optim.Nesterov, optim.Adagrad, optim.Adadelta, optim.RMSprop, optim.Adam, optim.AMSGrad,
+    optim.AdamW, optim.AdaMax, optim.Nadam, optim.Lion,
+)  # fmt: skip
+for style_, rules_ in RULES.items():
+    rules_ |= {
+        f"default_{kind.__name__}": partial(kind, style=style_)
+        for kind in KINDS
+        if (style_, kind) != ("torch", optim.Lion)
+    }
 
 SCHEDULES: dict[str, optim.Schedule] = {
     "exponential": optim.ExponentialDecay(0.1, 7, 0.5),
@@ -86,6 +102,16 @@ SCHEDULES: dict[str, optim.Schedule] = {
     "cosine_restarts": optim.CosineRestarts(0.1, 5, 2.0, 0.8, 0.05),
     "cosine_restarts_equal": optim.CosineRestarts(0.1, 5, 1.0, 0.8),
     "piecewise": optim.PiecewiseConstant((10, 25), (0.1, 0.05, 0.005)),
+    "piecewise_torch": optim.PiecewiseConstant((10, 25), (0.1, 0.05, 0.025)),
+    "cosine_optax": optim.CosineDecay(0.1, 15, 0.1),
+    "polynomial_optax": optim.PolynomialDecay(0.1, 15, 0.01, power=2.0),
+    "polynomial_torch": optim.PolynomialDecay(0.1, 15, 0.0, power=2.0),
+    "exponential_optax": optim.ExponentialDecay(0.1, 7, 0.5),
+    "exponential_torch": optim.ExponentialDecay(0.1, 1, 0.9),
+    "restarts_torch": optim.CosineRestarts(0.1, 5, 2.0, 1.0, 0.1),
+    "restarts_equal_torch": optim.CosineRestarts(0.1, 5, 1.0),
+    "warmup": optim.Warmup(optim.ExponentialDecay(0.1, 7, 0.5), 6, 0.01),
+    "warmup_constant": optim.Warmup(0.1, 6, 0.01),
     "one_cycle": optim.OneCycle(0.1, 40),
     "triangular": optim.Cyclical(0.01, 0.1, 6),
     "triangular2": optim.Cyclical(0.01, 0.1, 6, "triangular2"),
@@ -132,11 +158,23 @@ def test_every_record_is_followed_and_every_optimizer_tested() -> None:
     recorded = {n for n in VECTORS.files if "/" in n}
     assert recorded - followed == {"schedule/plateau"}
     made = {type(make()) for rules in RULES.values() for make in rules.values()}
-    rules = {v for v in vars(optim).values() if inspect.isclass(v) and issubclass(v, optim.Optimizer)}
-    assert rules - made == {optim.Optimizer}
+    assert classes_of(optim.Optimizer) - made == {optim.Optimizer}
+    assert classes_of(optim.Optimizer) - set(KINDS) == {optim.Optimizer}
+    assert classes_of(optim.Schedule) - {type(s) for s in SCHEDULES.values()} == {optim.Schedule}
 
 
-@pytest.mark.parametrize("name", ["adamw", "nadam", "rmsprop_centered", "adagrad_decay", "amsgrad"])
+def classes_of(base: type) -> set[type]:
+    """The public classes of optim that are of a kind."""
+    return {v for v in vars(optim).values() if inspect.isclass(v) and issubclass(v, base)}
+
+
+def test_every_optimizer_has_a_record_in_every_style() -> None:
+    for style, rules in RULES.items():
+        made = {type(make()) for make in rules.values()}
+        assert set(KINDS) - made == ({optim.Lion} if style == "torch" else set())
+
+
+@pytest.mark.parametrize("name", ["default_AdamW", "default_Nadam", "rmsprop_centered", "adagrad_decay", "amsgrad"])
 def test_compiled_steps_are_the_interpreted_ones(name: str) -> None:
     entry = stepper(RULES["torch"][name], VECTORS["start"].astype(np.float32))
     compiled, interpreted = entry.program.compile(), gr.interpret(entry)

@@ -166,7 +166,7 @@ class Nadam(Moments):
 class Lion(Moments):
     """θ ← θ − η·sign(β₁m + (1 − β₁)g); m ← β₂m + (1 − β₂)g (Chen et al., 2023). Weight decay is decoupled.
 
-    η is 1e-4 (Keras 1e-3), β 0.9 and 0.99.
+    η is 1e-4 (Keras 1e-3), β 0.9 and 0.99, λ 0 (Optax 1e-3).
     """
 
     slots = ("m",)
@@ -177,6 +177,7 @@ class Lion(Moments):
         style: Style = "torch", **settings: Unpack[Settings],
     ):  # fmt: skip
         rate = default(None, style, torch=1e-4, keras=1e-3, optax=1e-4) if learning_rate is None else learning_rate
+        settings.setdefault("weight_decay", default(None, style, torch=0.0, keras=0.0, optax=1e-3))
         settings.setdefault("decoupled", True)
         super().__init__(rate, beta1, beta2, 0.0, name, style, settings)
 
