@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 import graphc as gr
@@ -30,3 +32,15 @@ def classifier(dropout: float = 0.25) -> gr.Program:
 def image(compiled: object) -> bytes:
     """All the bytes of a compiled program's state."""
     return compiled.state.memory.tobytes()  # type: ignore[attr-defined]
+
+
+class Figures(train.Callback):
+    """Puts figures of one's own into the logs."""
+
+    adds = ("figure",)
+
+    def __init__(self, figures: Sequence[float]):
+        self.figures = figures
+
+    def on_epoch_end(self, run: train.Run) -> None:
+        run.logs["figure"] = float(self.figures[run.epoch])

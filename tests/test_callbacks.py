@@ -13,7 +13,7 @@ import graphc as gr
 from graphc import errors, losses, nn, optim, train
 from graphc.runtime.load import Compiled
 from tests.documents import ROOT
-from tests.fit_programs import blobs, classifier, image
+from tests.fit_programs import Figures, blobs, classifier, image
 
 X, Y = blobs()
 TEST = blobs(37, seed=1)
@@ -28,18 +28,6 @@ def program() -> gr.Program:
 @pytest.fixture
 def compiled(program: gr.Program) -> Compiled:
     return program.compile()
-
-
-class Figures(train.Callback):
-    """Puts figures of one's own into the logs."""
-
-    adds = ("figure",)
-
-    def __init__(self, figures: Any):
-        self.figures = figures
-
-    def on_epoch_end(self, run: train.Run) -> None:
-        run.logs["figure"] = float(self.figures[run.epoch])
 
 
 def stopped(figures: Any, **options: Any) -> list[int | None]:

@@ -10,15 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import graphc as gr
-from graphc import errors, train
+from graphc import errors, optim, train
 from graphc.runtime.load import Compiled
 from tests.documents import ROOT
-from tests.fit_programs import ROWS, blobs, classifier, image
+from tests.fit_programs import ROWS, Figures, blobs, classifier, image
 
 X, Y = blobs()
 TEST = blobs(37, seed=1)
@@ -140,6 +141,23 @@ def test_more_epochs_go_on_where_fewer_ended(
     other.restore(train.Checkpoint(tmp_path).latest() / "state.safetensors")
     assert image(other) == image(compiled)
     assert dict(history) == dict(whole) and history.epochs == whole.epochs and history.steps == whole.steps
+
+
+def test_callbacks_remember(program: gr.Program, tmp_path: Path) -> None:
+    """Early stopping its best state and its patience, a plateau its rate: runs in parts end as one in one piece."""
+
+    def trained(compiled: Compiled, folder: Path, epochs: int) -> tuple[Any, ...]:
+        stopping = train.EarlyStopping("figure", patience=4, restore_best=True)
+        rate = train.LearningRate(optim.Plateau(0.02, factor=0.5, patience=1), monitor="figure")
+        callbacks = [train.Checkpoint(folder), Figures([3, 1, 2, 2, 2, 2, 0]), stopping, rate]
+        history = train.fit(compiled, (X, Y), epochs=epochs, callbacks=callbacks, resume=True)
+        return dict(history), stopping.best, stopping.best_epoch, stopping.stopped_epoch, image(compiled)
+
+    whole = trained(program.compile(), tmp_path / "whole", 7)
+    assert whole[1:4] == (1.0, 1, 5)
+    for epochs in (2, 4, 5, 7):
+        parts = trained(program.compile(), tmp_path / "parts", epochs)
+    assert parts == whole
 
 
 @pytest.mark.usefixtures("interruptible")

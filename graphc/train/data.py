@@ -67,8 +67,7 @@ class Arrays(Source):
 
     def advance(self, most: int) -> Part | None:
         first = self._next
-        chunk = self._minibatches.chunk
-        count = min(most, chunk - first % chunk, len(self._minibatches) - first)
+        count = min(most, self._minibatches.chunk, len(self._minibatches) - first)
         if count < 1:
             return None
         outputs = self._minibatches.run(self._shuffle, first, count)
