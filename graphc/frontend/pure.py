@@ -23,7 +23,12 @@ from graphc.sites import user_site
 
 
 def names_in(function: Callable[..., Any], types: Sequence[Any]) -> Names:
-    """The names of the Variables that a function uses when it is called on tensors of some types, traced on its own.
+    """The names of the Variables that a function uses when it is called on tensors of some types, traced on its own."""
+    return called_on(function, types)[0].names
+
+
+def called_on(function: Callable[..., Any], types: Sequence[Any]) -> tuple[Recording, Any]:
+    """A trace of its own of a function that is called on tensors of some types, and what the function gives.
 
     Types may be nested, as arguments are: in dicts, tuples and lists, with None.
     """
@@ -34,8 +39,7 @@ def names_in(function: Callable[..., Any], types: Sequence[Any]) -> Names:
         return Tensor(recording.leaf(Input(f"x{next(number)}"), type_))
 
     with recording.running():
-        function(*map_leaves(stand_in, tuple(types)))
-    return recording.names
+        return recording, function(*map_leaves(stand_in, tuple(types)))
 
 
 def initial_values(names: Names, seed: int) -> dict[str, Array]:

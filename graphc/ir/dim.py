@@ -312,7 +312,7 @@ def typical(size: Size) -> int:
     return evaluate(size, {s.name: s.typical for s in symbols_of(size)})
 
 
-def parse(text: str, symbols: Mapping[str, Dim] | None = None) -> Size:
+def parse(text: str, symbols: Mapping[str, Size] | None = None) -> Size:
     """A size from its text; names not in `symbols` become plain symbols.
 
     Raises `ShapeError` where the text is not a size.
@@ -324,7 +324,7 @@ def parse(text: str, symbols: Mapping[str, Dim] | None = None) -> Size:
             case ast.Constant(value=int(value)):
                 return value
             case ast.Name(id=name):
-                return known.get(name) or symbol(name)
+                return known[name] if name in known else symbol(name)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -1 * walk(operand)
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in OPERATORS:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from functools import cached_property
 from operator import attrgetter
 
-from graphc.ir.dim import Symbol, symbols_of
+from graphc.ir.dim import Size, Symbol, symbols_of
 from graphc.ir.node import Node, Op, Scope
 from graphc.ir.types import TensorType, TupleType
 from graphc.records import Record
@@ -38,6 +38,10 @@ class Graph(Record):
     @cached_property
     def _nodes(self) -> tuple[Node, ...]:
         return tuple(reachable((*self.inputs, *self.roots)))
+
+    def work(self) -> Size:
+        """About how many operations on numbers it takes."""
+        return sum((node.work() for node in self.nodes()), start=0)
 
     def symbols(self) -> tuple[Symbol, ...]:
         """The symbolic dimensions of inputs, in order of first appearance."""

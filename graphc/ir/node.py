@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.errors import Site
-from graphc.ir.dim import Dim, evaluate
+from graphc.ir.dim import Dim, Size, evaluate
 from graphc.ir.types import TensorType, f32
 from graphc.records import Record
 
@@ -41,6 +41,10 @@ class Op(Record):
         and of the result; the others are the same for each index.
         """
         raise NotImplementedError
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        """About how many operations on numbers it takes; to move, choose places or convert takes none."""
+        return 0
 
     #: Whether any float operand has a derivative at all (False for comparisons, floor, …: gradient zero).
     differentiable: ClassVar[bool] = True
@@ -84,6 +88,10 @@ class Node:
 
     def __init__(self, op: Op, inputs: tuple[Node, ...], type_: TensorType, scope: Scope, serial: int):
         self.op, self.inputs, self.type, self.scope, self.serial = op, inputs, type_, scope, serial
+
+    def work(self) -> Size:
+        """About how many operations on numbers it takes."""
+        return self.op.work(self.type, *[i.type for i in self.inputs])
 
     def __repr__(self) -> str:
         return f"%{self.serial}:{self.type} = {self.op.mnemonic()}({', '.join(f'%{i.serial}' for i in self.inputs)})"

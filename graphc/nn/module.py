@@ -20,6 +20,7 @@ from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.node import Array
 from graphc.ir.types import TensorType, f32
+from graphc.nn.summary import Summary, summarised
 from graphc.sites import user_site
 
 
@@ -131,10 +132,14 @@ class Module:
 
     def naming(self) -> Names:
         """The names of its Variables, called on its own. Raises `TraceError` before it is built."""
+        return names_in(self, self.built_for())
+
+    def built_for(self) -> Any:
+        """The types of its first call's arguments. Raises `TraceError` before there was one."""
         self.variables()
         if self.input_types is None:
             raise self.unbuilt("was never called on whole inputs")
-        return names_in(self, self.input_types)
+        return self.input_types
 
     def passed_on(self, x: Any) -> Any:
         """What the next layer of a `Sequential` gets of a call: its result; of recurrent layers the outputs alone."""
@@ -180,6 +185,16 @@ class Module:
     def parameters(self) -> list[Variable]:
         """The trainable Variables in it, in order. Raises `TraceError` before it is built."""
         return [v for v in self.variables() if v.trainable]
+
+    def summary(self, *types: Any) -> Summary:
+        """Its layers with their outputs, parameters and work, for inputs of some types; `print` shows a table.
+
+            print(net.summary(gr.f32["N", 64]))
+
+        Types may be nested, as arguments are; without any they are those that it was built for. Raises `TraceError`
+        where there are none, and whatever a call raises.
+        """
+        return summarised(self, types or self.built_for())
 
     def penalty(self) -> Tensor:
         """The sum of what its trainable parameters cost by their regularizers, a scalar; f32 0 where none has one.

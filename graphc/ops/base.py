@@ -150,6 +150,9 @@ class Elementwise(Op):
     def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
         return build.apply(self, *all_batched(batched, xs))
 
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return result.size
+
     def emit(self, e: Emitter, *xs: Any) -> Any:
         """The result's lanes from the operands' lanes."""
         raise NotImplementedError
@@ -171,6 +174,9 @@ class Reduction(Op):
         if list(self.axes) != sorted(self.axes):
             raise ShapeError(f"{self.mnemonic()}: axes {self.axes} are not sorted")
         return x.with_shape(tuple(s for i, s in enumerate(x.shape) if i not in self.axes))
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return operands[0].size
 
     def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
         return build.apply(replace(self, axes=after_first(self.axes)), *xs)
@@ -197,6 +203,9 @@ class ArgReduction(Op):
         expect_dtype(self, x, NUMERIC)
         expect_axes(self, x, (self.axis,))
         return TensorType(i64, tuple(s for i, s in enumerate(x.shape) if i != self.axis))
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return operands[0].size
 
     def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
         return build.apply(replace(self, axis=self.axis + 1), *xs)

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.errors import ShapeError
 from graphc.ir import build
+from graphc.ir.dim import Size
 from graphc.ir.node import Array, Node
 from graphc.ir.types import TensorType
 from graphc.ops.base import NUMERIC, Contraction, after_first, expect_arity, expect_axes, expect_same
@@ -50,6 +51,10 @@ class DotGeneral(Contraction):
                 raise ShapeError(f"dot_general: {kind} dimensions differ ({text(sizes[0])} != {text(sizes[1])})")
         kept = [lhs.shape[a] for a in self.lhs_batch + self.lhs_free(lhs.rank)]
         return lhs.with_shape((*kept, *(rhs.shape[a] for a in self.rhs_free(rhs.rank))))
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        depth = tuple(operands[0].shape[a] for a in self.lhs_contract)
+        return 2 * result.size * result.with_shape(depth).size
 
     def eval(self, *operands: Array) -> Array:
         lhs, rhs = operands

@@ -13,7 +13,7 @@ import numpy as np
 
 from graphc.errors import ShapeError
 from graphc.ir import build
-from graphc.ir.dim import Size
+from graphc.ir.dim import Size, maximum
 from graphc.ir.graph import Graph
 from graphc.ir.node import Array, Node, Op, Read
 from graphc.ir.types import TensorType, TupleType, bool_, i64
@@ -113,6 +113,9 @@ class Scan(Control):
         stacked = [o.type.with_shape((self.length, *o.type.shape)) for o in self.body.outputs]
         return TupleType((*carries, *stacked))
 
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.length * self.body.work()
+
     def eval(self, *operands: Array) -> Any:
         consts, carries, xs = self.split(operands)
         (length,) = numbers((self.length,))
@@ -149,6 +152,9 @@ class WhileLoop(Control):
             raise ShapeError("while_loop: the condition is not one bool scalar")
         return TupleType(tuple(carries))
 
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.condition.work() + self.body.work()  # of one round
+
     def eval(self, *operands: Array) -> Any:
         consts, carries = operands[: self.consts], list(operands[self.consts :])
         while run(self.condition, consts, carries)[0][0]:
@@ -172,6 +178,9 @@ class Cond(Control):
         if results[0] != results[1]:
             raise ShapeError(f"cond: the branches give {results[0]} and {results[1]}")
         return TupleType(results[0])
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return maximum(self.then.work(), self.otherwise.work())
 
     def eval(self, *operands: Array) -> Any:
         test, *rest = operands

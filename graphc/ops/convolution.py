@@ -76,6 +76,10 @@ class Convolution(Op):
         if not all(isinstance(s, int) for s in kernel.shape[:-1]):
             raise ShapeError(f"{self.mnemonic()}: the kernel {kernel} has a symbolic size")
 
+    def products(self, kernel: TensorType, result: TensorType) -> Size:
+        """A multiplication and an addition for each element of y, tap and channel of its group."""
+        return 2 * result.size * kernel.with_shape(kernel.shape[:-1]).size
+
     def batch(self, batched: tuple[bool, ...], *xs: Node) -> Node:
         x, other = xs
         size = batch_size(batched, xs)
@@ -128,6 +132,9 @@ class Conv(Convolution):
             raise ShapeError(f"conv: {k} takes {k.shape[-2]} channels a group, not the {x.shape[-1]} of {x}")
         return x.with_shape((x.shape[0], *self.sizes, k.shape[-1]))
 
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.products(operands[1], result)
+
     def eval(self, *operands: Array) -> Array:
         x, k = self.grouped(operands[0]), self.grouped(operands[1])
         y = np.zeros((x.shape[0], *numbers(self.sizes), *k.shape[-2:]), x.dtype)
@@ -154,6 +161,9 @@ class ConvInput(Convolution):
             raise ShapeError(f"conv_input: {k} gives {k.shape[-1]} channels, not the {ct.shape[-1]} of {ct}")
         return ct.with_shape((ct.shape[0], *self.sizes, self.groups * k.shape[-2]))
 
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.products(operands[1], operands[0])
+
     def eval(self, *operands: Array) -> Array:
         ct, k = self.grouped(operands[0]), self.grouped(operands[1])
         x = np.zeros((ct.shape[0], *numbers(self.sizes), k.shape[-2], k.shape[-3]), ct.dtype)
@@ -177,6 +187,9 @@ class ConvKernel(Convolution):
         k = x.with_shape((*self.sizes, self.per_group(x.shape[-1]), ct.shape[-1]))
         self.expect_window(k)
         return k
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.products(result, operands[1])
 
     def eval(self, *operands: Array) -> Array:
         x, ct = self.grouped(operands[0]), self.grouped(operands[1])

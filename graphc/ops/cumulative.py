@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from graphc.ir import build
+from graphc.ir.dim import Size
 from graphc.ir.node import Array, Node, Op
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, i64
 from graphc.ops.base import NUMERIC, all_batched, expect_arity, expect_axes, expect_same, limits
@@ -31,6 +32,9 @@ class Cumulative(Op):
         result = expect_same(self, operands, NUMERIC)
         expect_axes(self, result, (self.axis,))
         return result
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return len(operands) * result.size
 
     def start(self, dtype: DType) -> float | int:
         """What is carried into the first step."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from graphc.errors import DTypeError
 from graphc.ir import build
+from graphc.ir.dim import Size
 from graphc.ir.node import Array, Node
 from graphc.ir.types import TensorType, bool_
 from graphc.ops.base import NUMERIC, SMALL, Elementwise, Emitter, Nonzero, Uniform
@@ -292,6 +293,9 @@ class StopGradient(Elementwise):
     dtypes: ClassVar = NUMERIC
     ulps: ClassVar = 0.0
     differentiable: ClassVar = False
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return 0
 
     def eval(self, *operands: Array) -> Array:
         return operands[0]

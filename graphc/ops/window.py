@@ -75,6 +75,9 @@ class Windowed(Op):
         if any(known_le(pad, -1) for pad in (*self.low, *self.high)):
             raise ShapeError(f"{self.mnemonic()}: negative padding ({self.low}, {self.high})")
 
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.taps * result.size
+
     def geometry(self) -> tuple[Any, ...]:
         """The attributes that all ops over windows share, in order."""
         return self.window, self.strides, self.dilation, self.low, self.high
@@ -154,6 +157,9 @@ class WindowSpread(Windowed):
         for number, box, _ in self.each_tap(shape):
             wide[box] += np.where(place[0] == number, ct, np.zeros((), ct.dtype)) if place else ct
         return wide[tuple(slice(a, a + n) for a, n in zip(self.low, shape, strict=True))]
+
+    def work(self, result: TensorType, *operands: TensorType) -> Size:
+        return self.taps * operands[0].size
 
     def below_axis(self, size: Size) -> Self:
         return replace(super().below_axis(size), shape=(size, *self.shape))
