@@ -54,3 +54,11 @@ def test_the_residual_network_tells_textures(environment: dict[str, str]) -> Non
 def test_fine_tuning_beats_beginning(environment: dict[str, str]) -> None:
     tuned, begun = figures(environment, "finetune", r"fine-tuned +([\d.]+)%", r"from nothing +([\d.]+)%")
     assert tuned >= begun + 4
+
+
+@pytest.mark.slow
+def test_alexnet_is_as_large_as_it_was_and_learns(environment: dict[str, str]) -> None:
+    output = run(environment, sys.executable, SAMPLES / "alexnet.py")
+    assert "60,965,224 parameters" in output
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", output)]
+    assert losses[-1] < losses[0] - 0.15
