@@ -156,7 +156,7 @@ def test_every_record_is_followed_and_every_optimizer_tested() -> None:
     followed = {f"{style}/{name}" for style, rules in RULES.items() for name in rules}
     followed |= {f"schedule/{name}" for name in SCHEDULES}
     recorded = {n for n in VECTORS.files if "/" in n}
-    assert recorded - followed == {"schedule/plateau"}
+    assert recorded - followed == {"schedule/plateau", "schedule/plateau_max"}
     made = {type(make()) for rules in RULES.values() for make in rules.values()}
     assert classes_of(optim.Optimizer) - made == {optim.Optimizer}
     assert classes_of(optim.Optimizer) - set(KINDS) == {optim.Optimizer}
@@ -193,6 +193,8 @@ def test_schedules_give_the_rates_of_the_libraries(name: str) -> None:
 def test_plateau_follows_pytorch() -> None:
     plateau = optim.Plateau(0.1, factor=0.5, patience=3)
     np.testing.assert_allclose([plateau.update(loss) for loss in VECTORS["losses"]], VECTORS["schedule/plateau"])
+    rising = optim.Plateau(0.1, 0.5, 1, 0.1, 0.002, mode="max", cooldown=2)
+    np.testing.assert_allclose([rising.update(-x) for x in VECTORS["losses"]], VECTORS["schedule/plateau_max"])
 
 
 def test_a_schedule_is_computed_in_the_compiled_step() -> None:
@@ -243,8 +245,17 @@ def test_the_joint_norm_of_several_gradients_is_clipped() -> None:
         (lambda: optim.SGD(0.1, decay=0.1), "takes no 'decay'"),
         (lambda: optim.ExponentialDecay(0.1, 0, 0.5), "decay_steps=0 is not a number of steps"),
         (lambda: optim.ExponentialDecay(0.1), "no value for decay_steps"),
+        (lambda: optim.CosineDecay(1e-3), "CosineDecay(initial, decay_steps, alpha=0.0, warmup_steps=0,"),
+        (lambda: optim.CosineDecay("a", 3), "initial='a' is not a number"),
+        (lambda: optim.CosineDecay(0.1, 3, warmup_steps=-1), "warmup_steps=-1 is not a number of steps"),
+        (lambda: optim.Warmup(float("nan"), 3), "after=nan is not a number"),
+        (lambda: optim.PiecewiseConstant((3,), (1.0, "b")), "values='b' is not a number"),
+        (lambda: optim.Plateau(0.1, 1.5), "factor=1.5 does not lie between"),
+        (lambda: optim.Plateau(0.1, patience=-1), "patience=-1 is not a number of steps"),
+        (lambda: optim.Plateau(0.1, mode="least"), "mode='least' is not known"),
+        (lambda: optim.schedule(3), "3 is not a function of the step"),
         (lambda: optim.PiecewiseConstant((3, 2), (1.0, 2.0, 3.0)), "2 boundaries with 3 values"),
-        (lambda: optim.Cyclical(0.1, 1.0, 5, "square"), "mode='square' is not one of"),
+        (lambda: optim.Cyclical(0.1, 1.0, 5, "square"), "mode='square' is not known"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(make: Callable[[], Any], message: str) -> None:

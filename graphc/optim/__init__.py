@@ -8,6 +8,7 @@ from graphc.optim.ema import EMA
 from graphc.optim.groups import Group
 from graphc.optim.lbfgs import LBFGS
 from graphc.optim.optimizer import Optimizer
+from graphc.optim.plateau import Plateau
 from graphc.optim.schedules import (
     CosineDecay,
     CosineRestarts,
@@ -17,7 +18,6 @@ from graphc.optim.schedules import (
     NaturalExpDecay,
     OneCycle,
     PiecewiseConstant,
-    Plateau,
     PolynomialDecay,
     Schedule,
     StepDecay,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import numpy as np
 from graphc.errors import ArgumentError
 from graphc.frontend import api
 from graphc.frontend.tensor import Tensor
-from graphc.optim.style import expect_between
 from graphc.records import Record
 from graphc.sites import user_site
 
@@ -30,23 +30,42 @@ class Schedule(Record):
         try:
             super().__init__(*values, **named)
         except TypeError as error:
-            raise ArgumentError(str(error), site=user_site()) from None
+            raise ArgumentError(str(error), site=user_site(), help=f"it is {signature(type(self))}") from None
         self.validate()
 
     def validate(self) -> None:
-        """Raise `ArgumentError` for lengths that are not positive."""
-        for name in [n for n in LENGTHS if n in self.__dict__]:
-            length = getattr(self, name)
-            if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-                raise ArgumentError(
-                    f"{type(self).__name__}: {name}={length!r} is not a number of steps",
-                    site=user_site(),
-                    help="give an integer of at least 1",
-                )
+        """Raise `ArgumentError` for lengths that are not positive and numbers that are none."""
+        for field in fields(self):
+            value, name = getattr(self, field.name), f"{type(self).__name__}: {field.name}"
+            if field.type == "int":
+                expect_steps(name, value, 1 if field.name in LENGTHS else 0)
+            elif field.type == "float":
+                expect_number(name, value)
 
     def __call__(self, t: Tensor) -> Tensor:
         """The rate at a step, a float scalar of the step's dtype."""
         raise NotImplementedError
+
+
+def signature(kind: type[Schedule]) -> str:
+    """How a schedule is made: its fields and their defaults."""
+    given = (f"{f.name}={getattr(kind, f.name)!r}" if hasattr(kind, f.name) else f.name for f in fields(kind))
+    return f"{kind.__name__}({', '.join(given)})"
+
+
+def expect_steps(name: str, value: object, least: int) -> None:
+    """Raise `ArgumentError` unless a value is a number of steps."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ArgumentError(
+            f"{name}={value!r} is not a number of steps", site=user_site(), help=f"give an integer of at least {least}"
+        )
+
+
+def expect_number(name: str, value: object) -> None:
+    """Raise `ArgumentError` unless a value is a finite number."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):  # type: ignore[arg-type]
+        raise ArgumentError(f"{name}={value!r} is not a number", site=user_site(), help="give a finite number")
 
 
 class Function(Schedule):
@@ -61,12 +80,16 @@ class Function(Schedule):
 def schedule(function: Callable[[Tensor], Tensor]) -> Schedule:
     """A function of the step, a float scalar from 0, as a schedule."""
     if not callable(function):
-        raise ArgumentError(f"schedule: {function!r} is not a function of the step", site=user_site())
+        raise ArgumentError(
+            f"schedule: {function!r} is not a function of the step",
+            site=user_site(),
+            help="optim.schedule(lambda t: 0.1 / gr.sqrt(t + 1)); a constant rate needs none",
+        )
     return Function(function)
 
 
-class ExponentialDecay(Schedule):
-    """η₀·r^(t/T); `staircase` floors the exponent."""
+class Decay(Schedule):
+    """The base of rates that are η₀ times a function of t/T, which `staircase` floors."""
 
     initial: float
     decay_steps: int
@@ -74,31 +97,35 @@ class ExponentialDecay(Schedule):
     staircase: bool = False
 
     def __call__(self, t: Tensor) -> Tensor:
-        return self.initial * self.decay_rate ** progress(t, self.decay_steps, self.staircase)
+        return self.initial * self.share(progress(t, self.decay_steps, self.staircase))
+
+    def share(self, done: Tensor) -> Tensor:
+        """What is left of η₀ after so many times T."""
+        raise NotImplementedError
 
 
-class InverseTimeDecay(Schedule):
+class ExponentialDecay(Decay):
+    """η₀·r^(t/T); `staircase` floors the exponent.
+
+    `optim.ExponentialDecay(initial=0.1, decay_steps=1000, decay_rate=0.5)`: half the rate after a thousand steps.
+    """
+
+    def share(self, done: Tensor) -> Tensor:
+        return self.decay_rate**done
+
+
+class InverseTimeDecay(Decay):
     """η₀ / (1 + k·t/T); `staircase` floors t/T."""
 
-    initial: float
-    decay_steps: int
-    decay_rate: float
-    staircase: bool = False
-
-    def __call__(self, t: Tensor) -> Tensor:
-        return self.initial / (1.0 + self.decay_rate * progress(t, self.decay_steps, self.staircase))
+    def share(self, done: Tensor) -> Tensor:
+        return 1.0 / (1.0 + self.decay_rate * done)
 
 
-class NaturalExpDecay(Schedule):
+class NaturalExpDecay(Decay):
     """η₀·e^(−k·t/T); `staircase` floors t/T."""
 
-    initial: float
-    decay_steps: int
-    decay_rate: float
-    staircase: bool = False
-
-    def __call__(self, t: Tensor) -> Tensor:
-        return self.initial * api.exp(-self.decay_rate * progress(t, self.decay_steps, self.staircase))
+    def share(self, done: Tensor) -> Tensor:
+        return api.exp(-self.decay_rate * done)
 
 
 class PiecewiseConstant(Schedule):
@@ -108,6 +135,10 @@ class PiecewiseConstant(Schedule):
     values: tuple[float, ...]
 
     def validate(self) -> None:
+        for value in self.values:
+            expect_number("PiecewiseConstant: values", value)
+        for boundary in self.boundaries:
+            expect_steps("PiecewiseConstant: boundaries", boundary, 0)
         if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(set(self.boundaries)):
             raise ArgumentError(
                 f"PiecewiseConstant: {len(self.boundaries)} boundaries with {len(self.values)} values",
@@ -200,7 +231,11 @@ class Cyclical(Schedule):
     def validate(self) -> None:
         super().validate()
         if self.mode not in HEIGHTS:
-            raise ArgumentError(f"Cyclical: mode={self.mode!r} is not one of {', '.join(HEIGHTS)}", site=user_site())
+            raise ArgumentError(
+                f"Cyclical: mode={self.mode!r} is not known",
+                site=user_site(),
+                help=f"it is one of {', '.join(HEIGHTS)}",
+            )
 
 
 #: The height of a cyclical schedule's triangle, by its mode.
@@ -251,39 +286,16 @@ class Warmup(Schedule):
     steps: int
     start: float = 0.0
 
+    def validate(self) -> None:
+        super().validate()
+        if not isinstance(self.after, Schedule):
+            expect_number("Warmup: after", self.after)
+
     def __call__(self, t: Tensor) -> Tensor:
         zero = t * 0.0
         top = self.after(zero) if isinstance(self.after, Schedule) else zero + self.after
         later = self.after(api.maximum(t - self.steps, 0.0)) if isinstance(self.after, Schedule) else top
         return api.where(t < self.steps, self.start + (top - self.start) * (t / self.steps), later)
-
-
-class Plateau:
-    """Lowers a learning rate on the host when a figure stops improving (PyTorch's `ReduceLROnPlateau`).
-
-    `update(value)` returns the rate to use from now on; write it to `compiled.state["adam/learning_rate"]`. A value
-    counts as better when it is less than best·(1 − threshold). Raises `ArgumentError` for a factor outside (0, 1).
-
-        plateau = optim.Plateau(1e-3, patience=5)
-        compiled.state["adam/learning_rate"] = np.float32(plateau.update(validation_loss))
-    """
-
-    def __init__(
-        self, rate: float, factor: float = 0.1, patience: int = 10, threshold: float = 1e-4, least: float = 0.0
-    ):
-        expect_between("Plateau", 0.0, 1.0, factor=factor)
-        self.rate, self.factor, self.patience, self.threshold, self.least = rate, factor, patience, threshold, least
-        self.best, self.bad = math.inf, 0
-
-    def update(self, value: float | np.floating) -> float:
-        """Take the figure of one more epoch."""
-        if value < self.best * (1.0 - self.threshold):
-            self.best, self.bad = float(value), 0
-        else:
-            self.bad += 1
-        if self.bad > self.patience:
-            self.rate, self.bad = max(self.rate * self.factor, self.least), 0
-        return self.rate
 
 
 def progress(t: Tensor, steps: int, staircase: bool) -> Tensor:

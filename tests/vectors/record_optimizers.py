@@ -177,10 +177,10 @@ def cyclic(optimizer: Any, mode: str, gamma: float) -> Any:
     return torch.optim.lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, 6, mode=mode, gamma=gamma, cycle_momentum=False)
 
 
-def plateau_rates(losses: np.ndarray) -> np.ndarray:
+def plateau_rates(losses: np.ndarray, **options: Any) -> np.ndarray:
     """The rates of PyTorch's `ReduceLROnPlateau` after each loss."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
-    scheduler, path = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=3), []
+    scheduler, path = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, **options), []
     for loss in losses:
         scheduler.step(loss)
         path.append(optimizer.param_groups[0]["lr"])
@@ -228,7 +228,11 @@ def main() -> None:
     gradients[:, 0, 0] *= 1e-6
     gradients[:, 0, 1] = 0.0
     losses = np.abs(rng.standard_normal(30)) + np.linspace(3, 0.5, 30).clip(1.0)
-    records = {"start": start, "gradients": gradients, "losses": losses, "schedule/plateau": plateau_rates(losses)}
+    records = {"start": start, "gradients": gradients, "losses": losses}
+    records["schedule/plateau"] = plateau_rates(losses, patience=3)
+    records["schedule/plateau_max"] = plateau_rates(
+        -losses, patience=1, mode="max", cooldown=2, threshold=0.1, min_lr=0.002
+    )
     records |= {f"torch/{n}": torch_path(*case, start, gradients) for n, case in TORCH.items()}
     sgd = torch.optim.SGD, {"lr": 0.1}
     records |= {f"torch/{n}": torch_path(*sgd, start, gradients, clip) for n, clip in CLIPPED.items()}
