@@ -223,6 +223,12 @@ def test_a_way_to_infinity_is_told_and_drawn_without_warnings(tmp_path: Path) ->
     race.plot(tmp_path / "beale.png")
 
 
+def test_newtons_direction_is_short() -> None:
+    race = inspect.trajectories([optim.LBFGS(max_iter=1, max_eval=20), optim.Adam(0.1)], "rosenbrock", steps=40)
+    arrived = race.arrival("LBFGS")
+    assert arrived is not None and arrived < 40 and race.arrival("Adam") is None
+
+
 def test_surfaces_have_their_minima_where_they_say() -> None:
     for surface in inspect.SURFACES.values():
         if surface.minimum is not None:
@@ -239,6 +245,8 @@ def test_bad_races_are_refused() -> None:
         inspect.trajectories({"Adam": "adam"})  # type: ignore[dict-item]
     with pytest.raises(ArgumentError, match="no optimizers"):
         inspect.trajectories([])
+    with pytest.raises(ArgumentError, match="start="):
+        inspect.trajectories([optim.SGD(0.1)], start=(1.0, 2.0, 3.0))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="steps=0"):
         inspect.trajectories([optim.SGD(0.1)], steps=0)
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc.errors import ArgumentError
 from graphc.frontend.program import Program
+from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.gradcheck import table
 from graphc.inspect.pictures import INK, bare, figure, shades_of_water, written
 from graphc.inspect.surfaces import SURFACES, Surface
 from graphc.ir.node import Array
+from graphc.optim.lbfgs import LBFGS
 from graphc.optim.optimizer import Optimizer
 from graphc.sites import user_site
+
+Racer: TypeAlias = Optimizer | LBFGS
 
 #: How near to the minimum counts as there.
 NEAR = 1e-2
@@ -84,7 +89,7 @@ class Trajectories:
 
 
 def trajectories(
-    optimizers: Mapping[str, Optimizer] | Sequence[Optimizer],
+    optimizers: Mapping[str, Racer] | Sequence[Racer],
     surface: str | Surface = "beale",
     steps: int = 100,
     start: tuple[float, float] | None = None,
@@ -92,8 +97,9 @@ def trajectories(
     """The points that optimizers come by on a surface, in float64, all compiled in one program.
 
     `optimizers` by label, or a list that is labelled by class. `surface` is "beale", "rosenbrock", "ravine", "saddle",
-    or a `Surface` of your own; `start` is the surface's by default. Raises `ArgumentError` where there is no such
-    surface, no optimizer, or a number of steps that is none.
+    or a `Surface` of your own; `start` is the surface's by default. A step is a call of `minimize`: `LBFGS(max_iter=1,
+    max_eval=20)` takes one step in it. Raises `ArgumentError` where there is no such surface, no optimizer, or where
+    start and steps are none.
 
         race = inspect.trajectories({"SGD": optim.SGD(0.01), "Adam": optim.Adam(0.1)}, "beale", steps=300)
         print(race)
@@ -104,6 +110,8 @@ def trajectories(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ArgumentError(f"trajectories: steps={steps!r}", site=user_site(), help="give a number from 1 on")
     origin = np.array(ground.start if start is None else start, np.float64)
+    if origin.shape != (2,):
+        raise ArgumentError(f"trajectories: start={start!r}", site=user_site(), help="give a point, (x, y)")
     program = Program("race")
     points = {label: Variable(origin) for label in racers}
 
@@ -111,12 +119,21 @@ def trajectories(
     def step() -> dict[str, Any]:
         for label, optimizer in racers.items():
             point = points[label]
-            optimizer.minimize(ground.function(point[0], point[1]), [point])
+            if isinstance(optimizer, LBFGS):
+                optimizer.minimize(partial(height_at, ground, point), [point])
+            else:
+                optimizer.minimize(height_at(ground, point), [point])
         return dict(points)
 
     race = program.compile()
     ways = [dict.fromkeys(racers, origin), *(race.step() for _ in range(steps))]
     return Trajectories(ground, {label: np.array([at[label] for at in ways]) for label in racers})
+
+
+def height_at(ground: Surface, point: Variable) -> Tensor:
+    """The function at a point."""
+    found: Tensor = ground.function(point[0], point[1])
+    return found
 
 
 def surface_of(surface: str | Surface) -> Surface:
@@ -128,7 +145,7 @@ def surface_of(surface: str | Surface) -> Surface:
     return SURFACES[surface]
 
 
-def labelled(optimizers: Mapping[str, Optimizer] | Sequence[Optimizer]) -> dict[str, Optimizer]:
+def labelled(optimizers: Mapping[str, Racer] | Sequence[Racer]) -> dict[str, Racer]:
     """Optimizers by label: the class's name where there is none, numbered where it comes again."""
     if isinstance(optimizers, Mapping):
         found = dict(optimizers)
@@ -138,7 +155,7 @@ def labelled(optimizers: Mapping[str, Optimizer] | Sequence[Optimizer]) -> dict[
             name = type(optimizer).__name__
             twins = sum(type(o) is type(optimizer) for o in found.values())
             found[f"{name} {twins + 1}" if twins else name] = optimizer
-    strangers = [o for o in found.values() if not isinstance(o, Optimizer)]
+    strangers = [o for o in found.values() if not isinstance(o, (Optimizer, LBFGS))]
     if not found or strangers:
         raise ArgumentError(
             f"trajectories: {strangers[0]!r} is not an optimizer" if strangers else "trajectories: no optimizers",
