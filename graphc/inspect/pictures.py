@@ -1,35 +1,11 @@
-"""Figures of matplotlib, an optional package: made without its global state, written where a path is given."""
+"""What the pictures have in common: colours and frames."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-from graphc.errors import ArgumentError
-from graphc.sites import user_site
-
 INK, BLUE, ORANGE = "#333333", "#3b6ea8", "#d1701f"
-
-
-def figure(width: float, height: float) -> Any:
-    """An empty Figure, in inches. Raises `ArgumentError` where matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ArgumentError(
-            "pictures need matplotlib, which is not installed",
-            site=user_site(),
-            help="pip install 'graphc[plots]'",
-        ) from None
-    return Figure(figsize=(width, height), layout="constrained", dpi=120)
-
-
-def written(picture: Any, path: str | os.PathLike[str] | None) -> Any:
-    """The Figure, saved as the path's ending says."""
-    if path is not None:
-        picture.savefig(path)
-    return picture
 
 
 def shades_of_water(count: int) -> list[tuple[float, float, float]]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphc.errors import ArgumentError, ShapeError
-from graphc.inspect.pictures import figure, written
 from graphc.ir.node import Array
 from graphc.sites import user_site
+from graphc.train.plots import new_figure, written
 
 
 def tiles(
@@ -70,7 +70,7 @@ def tiles_of(kernel: Array, image: Sequence[int] | None) -> Array:
 def draw(montage: Array, path: str | os.PathLike[str]) -> None:
     """The picture, grey or coloured, each weight a square."""
     height, width = montage.shape[:2]
-    picture = figure(6.0, 6.0 * height / width)
+    picture = new_figure(6.0, 6.0 * height / width)
     axes = picture.subplots()
     axes.imshow(montage, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()

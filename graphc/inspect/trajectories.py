@@ -15,12 +15,13 @@ from graphc.frontend.program import Program
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.gradcheck import table
-from graphc.inspect.pictures import INK, bare, figure, shades_of_water, written
+from graphc.inspect.pictures import INK, bare, shades_of_water
 from graphc.inspect.surfaces import SURFACES, Surface
 from graphc.ir.node import Array
 from graphc.optim.lbfgs import LBFGS
 from graphc.optim.optimizer import Optimizer
 from graphc.sites import user_site
+from graphc.train.plots import new_figure, written
 
 Racer: TypeAlias = Optimizer | LBFGS
 
@@ -67,7 +68,7 @@ class Trajectories:
 
         Raises `ArgumentError` where matplotlib is not installed.
         """
-        picture = figure(7.5, 5.5)
+        picture = new_figure(7.5, 5.5)
         axes = picture.subplots()
         left, right, bottom, top = self.surface.window
         xs, ys = np.meshgrid(np.linspace(left, right, GRID), np.linspace(bottom, top, GRID))

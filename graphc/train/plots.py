@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +23,20 @@ def learning_curves(history: History, path: Path | None) -> Any:
     names = [n for n in history if not (n.startswith("val_") and n.removeprefix("val_") in history)]
     if not names:
         raise ArgumentError("the history has no figures to draw", site=user_site(), help="train for an epoch first")
-    figure = new_figure(len(names))
+    figure = new_figure(4.2 * len(names), 3.2)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         draw(axes, history, name)
     return written(figure, path)
 
 
-def new_figure(panels: int) -> Any:
-    """An empty picture for some panels in a row."""
+def new_figure(width: float, height: float) -> Any:
+    """An empty picture, its size in inches, of no global state of matplotlib's."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         message = "pictures are drawn by matplotlib, which is not installed"
         raise ArgumentError(message, site=user_site(), help="pip install 'graphc[plots]'") from None
-    return Figure(figsize=(4.2 * panels, 3.2), layout="constrained", dpi=120)
+    return Figure(figsize=(width, height), layout="constrained", dpi=120)
 
 
 def draw(axes: Any, history: History, name: str) -> None:
@@ -56,7 +57,7 @@ def draw(axes: Any, history: History, name: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def written(figure: Any, path: Path | None) -> Any:
+def written(figure: Any, path: str | os.PathLike[str] | None) -> Any:
     """The picture, in a file if there is a path."""
     if path is not None:
         try:
