@@ -177,6 +177,7 @@ FAULTS = {
     "late figure": (lambda c: [train.EarlyStopping("figure"), Figures([1, 2])], "no figure 'figure'"),
     "plateau": (lambda c: [train.LearningRate(optim.Plateau(0.1), "f1")], "no figure 'f1'"),
     "best": (lambda c: [train.Checkpoint("run", save_best_only=True, monitor="x")], "no figure 'x'"),
+    "nan": (lambda c: [train.TerminateOnNaN("lose")], "did you mean 'loss'"),
     "callback": (lambda c: [print], "no train.Callback"),
     "class": (lambda c: [train.EarlyStopping], "no train.Callback"),
 }
@@ -204,6 +205,18 @@ def test_mistakes_in_callbacks_themselves() -> None:
     ):
         with pytest.raises(errors.GraphcError, match=message):
             make()
+
+
+def test_files_that_cannot_be_written_are_named(compiled: Compiled, tmp_path: Path) -> None:
+    with pytest.raises(errors.ArgumentError, match=r"missing/run.csv can't be written"):
+        train.fit(compiled, (X, Y), callbacks=[train.CSVLogger(tmp_path / "missing" / "run.csv")])
+    logged = train.Lambda(on_epoch_end=lambda run: run.logs.update(mine=np.float32(0.5)))
+    history = train.fit(compiled, (X, Y), callbacks=[logged, train.Checkpoint(tmp_path / "run")])
+    assert history["mine"] == [0.5]
+    logged = train.Lambda(on_epoch_end=lambda run: run.logs.update(mine=np.ones(2)))
+    with pytest.raises(errors.ArgumentError, match="no JSON value"):
+        train.fit(compiled, (X, Y), callbacks=[logged, train.Checkpoint(tmp_path / "run")])
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["checkpoint-000001"]
 
 
 def test_a_rate_of_one_of_two_optimizers() -> None:

@@ -169,6 +169,14 @@ def test_any_program_can_be_driven() -> None:
     assert batched["rows"] == [pytest.approx((160 * 10 + 163 * 3) / 13)] and batched.steps == 2
 
 
+def test_a_loaded_program_is_trained_alike(
+    compiled: Compiled, expected: tuple[bytes, list[float]], tmp_path: Path
+) -> None:
+    loaded = gr.load(compiled.build(tmp_path / "blobs.so"))
+    history = train.fit(loaded, (X, Y), epochs=np.int64(3), batch_size=np.int32(16), validation_data=TEST)
+    assert image(loaded) == expected[0] and history["loss"] == pytest.approx(expected[1], rel=1e-6)
+
+
 def test_a_file_is_not_read_whole(compiled: Compiled, tmp_path: Path) -> None:
     """80 GB that are not there: only the rows of some batches can have been touched."""
     rows = 1 << 32
@@ -240,6 +248,11 @@ FAULTS: dict[str, tuple[Any, type[Exception], str]] = {
         lambda c: train.fit(c, (X, Y), validation_data=(X, Y - 1)), errors.IndexRangeError, "outside 0..2"
     ),
     "no batches": (lambda c: train.fit(c, []), errors.ArgumentError, "ran dry: epoch 0 got 0 batches"),
+    "used up": (lambda c: train.fit(c, drying(), epochs=2), errors.ArgumentError, "the data is a generator"),
+    "used up in validation": (
+        lambda c: train.fit(c, (X, Y), epochs=2, validation_data=drying()), errors.ArgumentError, "one epoch uses up"
+    ),
+    "callback": (lambda c: train.fit(c, (X, Y), callbacks=train.Callback()), errors.ArgumentError, "is no list"),
     "function": (lambda c: train.fit(c, lambda: drying()), errors.ArgumentError, "number of an epoch"),
     "evaluate's entry": (lambda c: train.evaluate(c, (X, Y), entry="loss"), errors.ArgumentError, "entry= names it"),
 }  # fmt: skip
@@ -257,7 +270,7 @@ def test_mistakes_change_nothing(kind: str, compiled: Compiled) -> None:
 
 def test_a_generator_that_runs_dry_says_so(compiled: Compiled) -> None:
     with pytest.raises(errors.ArgumentError, match="ran dry: epoch 1 got 0 batches"):
-        train.fit(compiled, drying(), epochs=2)
+        train.fit(compiled, iter(list(drying())), epochs=2)
     with pytest.raises(errors.ArgumentError, match="ran dry: epoch 0 got 2 of 3 batches"):
         train.fit(compiled, drying(), epochs=2, steps_per_epoch=3)
     assert train.fit(compiled, drying(), epochs=2, steps_per_epoch=1).steps == 2

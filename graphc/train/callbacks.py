@@ -196,13 +196,13 @@ class EarlyStopping(Monitor):
         self._kept.restore(path)
 
 
-class TerminateOnNaN(Callback):
+class TerminateOnNaN(Monitor):
     """Stops when a figure, the loss by default, is NaN or infinite; looks whenever compiled code returns."""
 
     every = None
 
     def __init__(self, monitor: str = "loss"):
-        self.monitor = monitor
+        super().__init__(monitor)
 
     def on_batch_end(self, run: Run) -> None:
         if not math.isfinite(run.logs.get(self.monitor, 0.0)):
@@ -264,32 +264,40 @@ class LearningRate(Monitor):
 class CSVLogger(Callback):
     """Writes the history as a table, a line an epoch; a resumed run goes on with it.
 
+    Raises `ArgumentError` where the file can't be written.
+
         train.CSVLogger("run.csv")
     """
 
     def __init__(self, path: str | os.PathLike[str], separator: str = ","):
-        self.path, self.separator = Path(path), separator
+        self.path, self.separator, self.site = Path(path), separator, user_site()
         self._columns: list[str] = []
 
     def on_train_begin(self, run: Run) -> None:
         self.rewrite(run)
 
     def on_epoch_end(self, run: Run) -> None:
-        if list(run.history) != self._columns:
-            self.rewrite(run)
+        if list(run.history) == self._columns:
+            self.write("a", self.line(run, -1))
         else:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(self.line(run, -1))
+            self.rewrite(run)
 
     def rewrite(self, run: Run) -> None:
-        """The whole table: its columns are known, or others."""
+        """The whole table: it begins, or its columns are others."""
         self._columns = list(run.history)
-        lines = [self.separator.join(("epoch", *self._columns)) + "\n"]
-        lines += [self.line(run, i) for i in range(len(run.history.epochs))]
-        self.path.write_text("".join(lines), encoding="utf-8")
+        header = self.separator.join(("epoch", *self._columns)) + "\n"
+        self.write("w", header + "".join(self.line(run, i) for i in range(len(run.history.epochs))))
 
     def line(self, run: Run, index: int) -> str:
         """One epoch's."""
         row = run.history.rows[index]
-        values = (repr(row.get(name, math.nan)) for name in self._columns)
+        values = (repr(float(row.get(name, math.nan))) for name in self._columns)
         return self.separator.join((str(run.history.epochs[index]), *values)) + "\n"
+
+    def write(self, mode: Literal["a", "w"], text: str) -> None:
+        """Add to the file, or make it anew."""
+        try:
+            with self.path.open(mode, encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise ArgumentError(f"{self.path} can't be written: {error.strerror}", site=self.site) from None

@@ -104,19 +104,32 @@ class Checkpoint(Monitor):
         path = self.folder / NAME.format(max(there, default=0) + 1)
         try:
             new = Path(tempfile.mkdtemp(dir=self.folder, prefix=TEMPORARY))
-            run.compiled.save(new / STATE)
-            (new / RUN).write_text(json.dumps(self.described(run)))
-            for name, callback in named(self.others):
-                callback.save(new / name)
-            flush(new)
-            new.rename(path)
+            try:
+                self.fill(new, run)
+                new.rename(path)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
             flush_one(self.folder)
+            for old in [*there.values(), path][: -self.keep] if self.keep else []:
+                gone = old.rename(old.with_name(TEMPORARY + old.name))
+                shutil.rmtree(gone, ignore_errors=True)
         except OSError as error:
             raise ArgumentError(f"{path} can't be written: {error.strerror}", site=self.site) from None
-        for old in [*there.values(), path][: -self.keep] if self.keep else []:
-            gone = old.rename(old.with_name(TEMPORARY + old.name))
-            shutil.rmtree(gone, ignore_errors=True)
         return path
+
+    def fill(self, folder: Path, run: Run) -> None:
+        """Write a checkpoint's files, and have them on the disk."""
+        run.compiled.save(folder / STATE)
+        try:
+            content = json.dumps(self.described(run), default=float)
+        except TypeError as error:
+            message = f"a callback remembers, or logs, what is no JSON value: {error}"
+            raise ArgumentError(message, site=self.site, help="use numbers, strings, lists and dicts") from None
+        (folder / RUN).write_text(content)
+        for name, callback in named(self.others):
+            callback.save(folder / name)
+        flush(folder)
 
     def described(self, run: Run) -> dict[str, Any]:
         """The run, but for the program's state, as JSON values. The next batch is that of the next epoch at an end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ Data: TypeAlias = Any
 """A tuple or dict of arrays, one array, an iterable of batches, or a function that makes one from an epoch's number."""
 BatchSize: TypeAlias = int | Literal["full"] | None
 
+#: What to do where batches are used up.
+AGAIN = "give a list, a function from an epoch's number to an iterable, or steps_per_epoch for an endless generator"
 #: The seed of an epoch that keeps the order; seeds are below it.
 SEEDS = (1 << 64) - 1
 
@@ -141,8 +143,7 @@ class Batches(Source):
         return ArgumentError(
             f"{self._role} ran dry: epoch {self._epoch} got {self._next}{wanted} batches",
             site=user_site(),
-            help="a generator is used up by one epoch: give a list, a function from an epoch's number to an iterable,"
-            " or steps_per_epoch",
+            help=AGAIN,
         )
 
 
@@ -164,12 +165,13 @@ class Limited(Source):
 
 
 def source_of(
-    entry: BoundEntry, data: Data, batch_size: BatchSize, seed: int | None, steps: int | None = None,
-    role: str = "the data",
+    entry: BoundEntry, data: Data, batch_size: BatchSize, seed: int | None, steps: int | None = None, *,
+    role: str = "the data", several: bool = False,
 ) -> Source:  # fmt: skip
     """What feeds an entry with some data. `seed` None keeps the order; `steps` are the batches of an epoch.
 
-    Raises `ArgumentError` for what is no data, or arguments that the entry does not have; `ShapeError` for no rows.
+    `several` says that there will be more epochs than one. Raises `ArgumentError` for what is no data, or arguments
+    that the entry does not have; `ShapeError` for no rows.
     """
     if not is_arrays(data):
         if not (callable(data) or isinstance(data, Iterable)):
@@ -177,6 +179,8 @@ def source_of(
             raise ArgumentError(message, site=user_site(), help="give a tuple of arrays, or an iterable of batches")
         if callable(data):
             expect_epoch_function(data, role)
+        if several and steps is None and isinstance(data, Generator):
+            raise ArgumentError(f"{role} is a generator, which one epoch uses up", site=user_site(), help=AGAIN)
         return Batches(entry, data, steps, role)
     arguments = bound(entry, data, role)
     rows = same_rows(entry, arguments)

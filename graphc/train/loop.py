@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from graphc.errors import ArgumentError
 from graphc.sites import user_site
@@ -73,10 +75,13 @@ def fit(
     expect_count("fit: epochs", epochs, 0)
     expect_count("fit: initial_epoch", initial_epoch, 0)
     expect_count("fit: steps_per_epoch", 1 if steps_per_epoch is None else steps_per_epoch, 1)
-    source = source_of(stepper, data, batch_size, seed, steps_per_epoch)
+    several = epochs - initial_epoch > 1
+    source = source_of(stepper, data, batch_size, seed, steps_per_epoch, several=several)
     validation = None
     if judge is not None:
-        validation = source_of(judge, validation_data, validation_batch_size, None, role="validation_data")
+        validation = source_of(
+            judge, validation_data, validation_batch_size, None, role="validation_data", several=several
+        )
     expect_callbacks(callbacks)
     run = Run(compiled, epochs, initial_epoch, known_figures(stepper, judge, callbacks))
     run.batches = source.batches
@@ -137,7 +142,7 @@ class Fitting:
             return
         run.batches = run.batch
         if self.validation is not None:
-            figures = means_over(self.validation, self.interrupts)
+            figures = means_over(self.validation, run.epoch, self.interrupts)
             if self.interrupts.raised:
                 return
             run.logs.update({VALIDATION + name: value for name, value in figures.items()})
@@ -185,10 +190,10 @@ def evaluate(compiled: Compiled, data: Data, *, batch_size: BatchSize = 256, ent
     return means_over(source_of(entry_of(compiled, entry, "entry"), data, batch_size, None))
 
 
-def means_over(source: Source, interrupts: Interrupts | None = None) -> Figures:
-    """The means of what an entry gives, over all rows of a source, or those before an interrupt."""
+def means_over(source: Source, epoch: int = 0, interrupts: Interrupts | None = None) -> Figures:
+    """The means of what an entry gives, over all rows of an epoch, or those before an interrupt."""
     means = Means()
-    source.begin(0)
+    source.begin(epoch)
     while not (interrupts and interrupts.raised) and (part := source.advance(source.most)) is not None:
         means.add(part.figures, part.rows)
     return means.result()
@@ -222,6 +227,8 @@ def watches_batches(callback: Callback) -> bool:
 
 def expect_callbacks(callbacks: Sequence[Callback]) -> None:
     """Raise `ArgumentError` unless all are callbacks."""
+    if not isinstance(callbacks, Iterable):
+        raise ArgumentError("callbacks is no list", site=user_site(), help="callbacks=[train.EarlyStopping()]")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             message = f"{callback!r} is no train.Callback"
@@ -230,6 +237,6 @@ def expect_callbacks(callbacks: Sequence[Callback]) -> None:
 
 def expect_count(name: str, value: object, least: int) -> None:
     """Raise `ArgumentError` unless a value is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         message = f"{name}={value!r} is not an integer of at least {least}"
         raise ArgumentError(message, site=user_site())
