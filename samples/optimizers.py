@@ -2,7 +2,8 @@
 
 A race is fair if each may choose its rate, so each runs with several, and the one that arrives first counts. Plain
 descent must be slow, or the walls throw it out; momentum runs through the bend and comes back; rules that adapt the
-rate to each coordinate turn early.
+rate to each coordinate turn early. L-BFGS guesses the curvature from its own path and gets there in a dozen steps, of a
+few looks at the function each; it wants the whole function though, not minibatches of it.
 
     python samples/optimizers.py
 """
@@ -25,6 +26,7 @@ RULES = {
     "Adam": optim.Adam,
     "Nadam": optim.Nadam,
     "Lion": optim.Lion,
+    "L-BFGS": lambda rate: optim.LBFGS(rate, max_iter=1, max_eval=20),
 }
 
 

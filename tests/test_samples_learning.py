@@ -67,10 +67,10 @@ def test_dropout_and_early_stopping_keep_a_network_from_learning_noise(environme
 
 def test_optimizers_find_the_minimum_of_beale(environment: dict[str, str]) -> None:
     output = output_of(environment, "optimizers")
-    arrived = dict(re.findall(r"^ +(\w+), .* (\d+)$", output, re.MULTILINE))
+    arrived = dict(re.findall(r"^ +([\w-]+), .* (\d+)$", output, re.MULTILINE))
     assert {"SGD", "Momentum", "Nesterov", "Adam", "Nadam"} <= arrived.keys(), output
     assert int(arrived["Adam"]) < int(arrived["Momentum"]) < int(arrived["SGD"])
-    assert "first at the minimum: Adam" in output
+    assert "first at the minimum: L-BFGS" in output and int(arrived["L-BFGS"]) < 25
 
 
 def test_batch_normalisation_lets_gradients_through(environment: dict[str, str]) -> None:
@@ -93,3 +93,20 @@ def test_an_lstm_learns_a_story_and_writes(environment: dict[str, str]) -> None:
     output = output_of(environment, "char_lstm")
     assert figure(output, "next letter guessed") > 88
     assert figure(output, "words of the story") > 90
+
+
+def test_a_transformer_sorts(environment: dict[str, str]) -> None:
+    output = output_of(environment, "sort_transformer")
+    assert figure(output, "rows sorted") > 97
+    row, found = (side.split() for side in output.splitlines()[-1].split("→"))
+    assert sorted(row) == found
+
+
+@pytest.mark.slow
+def test_networks_on_tables_are_as_good_as_linear_models(environment: dict[str, str]) -> None:
+    pytest.importorskip("sklearn")
+    output = output_of(environment, "tabular")
+    scores = dict(re.findall(r"^(\w+) +([\d.]+) ±", output, re.MULTILINE))
+    assert float(scores["iris"]) > 0.94 and float(scores["wine"]) > 0.96 and float(scores["diabetes"]) > 0.46
+    assert figure(output, "wine, test accuracy") > 0.95
+    assert "wine.so says the same" in output
