@@ -10,7 +10,6 @@ a few steps suffice to notice.
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
@@ -55,10 +54,12 @@ def predict(x: gr.f32["N", 224, 224, 3]):
 
 
 def main() -> None:
-    """Compile, count, step."""
+    """Count, compile, step."""
+    summary = net.summary(gr.f32["N", 224, 224, 3])
+    print(summary)
+    work = 3 * BATCH * summary.flops / 1e9  # backwards is twice as much as forwards
     start = time.perf_counter()
     alexnet = program.compile()
-    print(f"{sum(math.prod(v.shape) for v in net.parameters()):,} parameters")
     print(f"compiled in {time.perf_counter() - start:.1f} s")
     rng = np.random.default_rng(0)
     y = np.arange(BATCH, dtype=np.int32)
@@ -67,7 +68,7 @@ def main() -> None:
         start = time.perf_counter()
         loss = alexnet.train_step(x, y)["loss"]
         took = time.perf_counter() - start
-        print(f"step {step + 1}: loss {loss:.3f}, {took:.2f} s for {BATCH} images")
+        print(f"step {step + 1}: loss {loss:.3f}, {took:.2f} s for {BATCH} images, {work / took:.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

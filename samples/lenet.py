@@ -49,6 +49,7 @@ def images(pixels):
 def main() -> None:
     """Train, test, and look at the mistakes."""
     (x, y), (test_x, test_y) = ((images(pixels), labels) for pixels, labels in load_data())
+    print(net.summary(gr.f32["N", 16, 16, 1]), end="\n\n")
     lenet = program.compile()
     history = train.fit(lenet, (x, y), epochs=EPOCHS, batch_size=BATCH, validation_data=(test_x, test_y))
     for epoch in range(9, EPOCHS, 10):
