@@ -20,6 +20,7 @@ BENCHMARKS = {
     "convolution": ["convolution"],
     "convolution-avx2": ["convolution", "--cpu", "x86-64-v3"],
     "vecmath": ["vecmath"],
+    "augment": ["augment"],
 }
 
 
