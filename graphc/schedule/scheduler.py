@@ -312,11 +312,15 @@ def is_read_of(node: Node, name: str) -> bool:
 
 
 def reads_in_place(group: Group, name: str) -> bool:
-    """Whether the group reads the Variable only at the element it writes, in one pass; or only to scatter into it."""
-    if any(is_row_reduction(n) for n in group.nodes):
+    """Whether the group reads the Variable only at the element it writes, in one pass; or only to scatter into it.
+
+    One reduction of rows is a pass before that, which may read others.
+    """
+    inside = frozenset(group.nodes)
+    reductions = [n for n in group.nodes if is_row_reduction(n)]
+    if len(reductions) > 1 or any(is_read_of(n, name) for r in reductions for n in behind(r, inside)):
         return False
     one_pass = group.anchor is None or role(group.anchor) is not Role.ASSEMBLE
-    inside = frozenset(group.nodes)
     for node in group.nodes:
         for position, operand in enumerate(node.inputs):
             same = role(node) is Role.MAP and operand.type.shape == node.type.shape == group.space and one_pass
