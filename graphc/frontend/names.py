@@ -39,6 +39,10 @@ class Names:
             self._owners[found] = thing
         return found
 
+    def known(self, thing: Named) -> str | None:
+        """The path of a thing, None where it was not used."""
+        return self._paths.get(thing)
+
     def variable(self, variable: Variable) -> str:
         """The full name of a Variable: below its layer, or below the parameter and optimizer that it is a slot of."""
         found = self.variables.get(variable)

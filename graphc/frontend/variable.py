@@ -129,6 +129,34 @@ class Variable(Tensor):
                 help="set it before the Program is traced",
             )
 
+    def start_with(self, value: TensorLike) -> None:
+        """Give it another initial value, of its dtype and shape, for programs that are compiled from now on.
+
+        Raises `TraceError` where a Program with it is compiled already, `ShapeError` and `DTypeError` where the value
+        does not fit; then it keeps the old.
+        """
+        self.expect_untraced()
+        array = initial_array(value)
+        found = TensorType(FROM_NUMPY[array.dtype], tuple(array.shape))
+        if found != self._type:
+            kind = ShapeError if found.dtype == self.dtype else DTypeError
+            raise kind(
+                f"the Variable is {self._type}, its initial value {found}",
+                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                site=user_site(),
+            )
+        self.initial = array
+
+    def expect_untraced(self) -> None:
+        """Raise `TraceError` where a trace relies on its initial value."""
+        if self._traced:
+            raise TraceError(
+                "an initial value comes too late: a Program with this Variable is compiled already",
+                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                site=user_site(),
+                help='write the state: compiled.state["name"] = value',
+            )
+
     def settle(self) -> None:
         """A trace relies on `trainable` from now on."""
         self._traced = True
