@@ -176,7 +176,7 @@ def test_nothing_is_loaded_where_something_does_not_fit() -> None:
     ]
     assert raised.value.site is not None and raised.value.site.file.endswith("test_torch.py")
     assert all(np.array_equal(compiled.state[name], value) for name, value in before.items())
-    with pytest.raises(errors.StateError, match="names: no module nose.*\n.*names: the network has no layer eye"):
+    with pytest.raises(errors.StateError, match=r"names: no module nose.*\n.*names: the network has no layer eye"):
         interop.from_torch(net, LENET, names={"dense": "nose", "eye": "conv"}, flattened=IMAGE)
     with pytest.raises(errors.ArgumentError, match="a state_dict, not Tensor"):
         interop.from_torch(net, Tensor(0))  # type: ignore[arg-type]
@@ -226,5 +226,5 @@ def test_layers_of_ones_own() -> None:
     state_dict = arrays(scale__factor=(2,), table__weight=(3, 2), act__weight=(1,))
     found = interop.from_torch(net, state_dict)
     assert {name: value.shape for name, value in found.items()} == {
-        "scale/factor": (2,), "embedding/table": (3, 2), "prelu/slope": (1,),
+        "scale/factor": (2,), "embedding/table": (3, 2), "p_re_lu/slope": (1,),
     }  # fmt: skip
