@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,49 @@ def test_convolutions_take_symbolic_sizes_and_empty_batches() -> None:
     assert kernels == ["f32[3,3,3,4]", "f32[3,3,1,8]", "f32[3,3,2,8]"]
 
 
+def test_gradients_of_layers_together_to_second_order() -> None:
+    net = nn.Sequential(
+        nn.Conv1D(2, 2, kernel_regularizer=nn.L2(0.02)), nn.BatchNorm(), nn.Activation("tanh"), nn.DepthwiseConv1D(2),
+        nn.Residual(nn.ConvTranspose1D(2, 2), nn.RMSNorm()), nn.GroupNorm(1), nn.GlobalAvgPool(),
+    )  # fmt: skip
+    program = entry_of(lambda x: gr.mean(gr.sin(net(x, training=True))) + net.penalty(), gr.f32["N", 3, 2])
+    gr.check_grads(program.entries["f"], IMAGES[:3, :3, 0, :2], order=2)
+
+
+def test_a_table_used_twice_gets_the_sum_of_its_gradients() -> None:
+    embedding = nn.Embedding(5, 3, dtype=gr.f64)
+    words = np.array([[1, 4, 1]], np.int32)
+    program = entry_of(
+        lambda x: gr.gradients(gr.sum(embedding.attend(embedding(x))), [embedding.table])[0], gr.i32["N", "T"]
+    )
+    compiled = program.compile()
+    table = compiled.state["embedding/table"]
+    looked_up = np.zeros_like(table)
+    np.add.at(looked_up, words[0], np.broadcast_to(table.sum(0), (3, 3)))
+    np.testing.assert_allclose(compiled.f(words), looked_up + table[words[0]].sum(0), rtol=1e-12)
+
+
+def test_an_ensemble_maps_the_pure_form_over_parameters() -> None:
+    net = nn.Sequential(nn.Dense(4), nn.BatchNorm(), nn.Activation("tanh"), nn.Dense(1))
+    net.build(gr.f32["N", 3])
+    members = [net.init(seed) for seed in range(3)]
+    together = {name: np.stack([m[name] for m in members]) for name in members[0]}
+    x = IMAGES.reshape(-1, 3)
+    found = gr.jit(gr.vmap(lambda params, x: net.apply(params, x, training=True), in_axes=(0, None)))(together, x)
+    for member, y in zip(members, found, strict=True):
+        np.testing.assert_allclose(y, net.apply(member, x, training=True), rtol=1e-4, atol=1e-5)
+
+
+def test_a_shared_object_keeps_its_own_running_averages(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2D(4, 3), nn.BatchNorm(), nn.GlobalAvgPool())
+    program = entry_of(lambda x: net(x, training=True))
+    program.build(str(tmp_path / "norm.so"))
+    here, there = program.compile(), gr.load(str(tmp_path / "norm.so"))
+    for _ in range(3):
+        np.testing.assert_array_equal(here.f(IMAGES), there.f(IMAGES))
+    np.testing.assert_array_equal(here.state["batch_norm/variance"], there.state["batch_norm/variance"])
+
+
 # Frozen parts
 
 
@@ -238,6 +282,10 @@ def test_the_penalty_is_the_sum_over_regularized_parameters() -> None:
     assert not slopes[4].any()
     plain = nn.Dense(2)
     assert entry_of(lambda x: (plain(x), plain.penalty())).compile().f(IMAGES)[1] == 0
+    both = nn.Dense(2, kernel_regularizer="l2", bias_initializer="ones")
+    compiled = entry_of(lambda x: (both(x), both.penalty(nn.L1(3.0)))).compile()
+    expected = 0.01 * np.square(compiled.state["dense/kernel"]).sum() + 3.0 * 2
+    assert compiled.f(IMAGES)[1] == pytest.approx(expected, rel=1e-6)
     frozen = nn.Dense(2, kernel_regularizer="l2")
     frozen.trainable = False
     assert entry_of(lambda x: (frozen(x), frozen.penalty())).compile().f(IMAGES)[1] == 0

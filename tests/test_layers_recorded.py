@@ -35,8 +35,12 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "batch_norm": lambda: nn.BatchNorm(),
     "batch_norm_flat": lambda: nn.BatchNorm(momentum=0.7),
     "batch_norm_inference": lambda: nn.BatchNorm(),
-    "batch_norm_keras": lambda: nn.BatchNorm(style="keras"),
-    "batch_norm_keras_inference": lambda: nn.BatchNorm(style="keras"),
+    "keras_batch_norm": lambda: nn.BatchNorm(style="keras"),
+    "keras_batch_norm_inference": lambda: nn.BatchNorm(style="keras"),
+    "keras_conv2d_same": lambda: nn.Conv2D(4, 3, 2),
+    "keras_depthwise2d": lambda: nn.DepthwiseConv2D(3, 2),
+    "keras_conv_transpose2d_same": lambda: nn.ConvTranspose2D(4, 3, 2),
+    "keras_max_pool_same": lambda: nn.MaxPool(2, padding="SAME"),
     "layer_norm": lambda: nn.LayerNorm(),
     "layer_norm_two": lambda: nn.LayerNorm((-2, -1)),
     "rms_norm": lambda: nn.RMSNorm(),
@@ -49,7 +53,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "embedding": lambda: nn.Embedding(6, 3),
 }
 NOT_PARAMETERS = {"x", "weights", "value", "gradient"}
-TRAINING = {"batch_norm", "batch_norm_flat", "batch_norm_keras"}
+TRAINING = {"batch_norm", "batch_norm_flat", "keras_batch_norm"}
 
 
 def compiled(case: str, dtype: Any) -> Any:
@@ -88,6 +92,6 @@ def test_values_gradients_and_buffers(case: str, dtype: Any, tolerance: float) -
     assert set(stems) == {name for name in records if "/" not in name} - NOT_PARAMETERS
     for name, array in expected.items():
         scale = max(1.0, float(np.abs(array).max()))
-        slack = 1e-5 if "keras" in case else tolerance  # Keras computes it in float32
+        slack = 1e-5 if "keras_batch_norm" in case else tolerance  # Keras computes it in float32
         assert results[name].shape == array.shape
         np.testing.assert_allclose(results[name], array, rtol=0, atol=slack * scale, err_msg=name)

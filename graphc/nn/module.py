@@ -196,14 +196,16 @@ class Module:
         """
         return summarised(self, types or self.built_for())
 
-    def penalty(self) -> Tensor:
+    def penalty(self, regularizer: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """The sum of what its trainable parameters cost by their regularizers, a scalar; f32 0 where none has one.
 
-        To be added to the loss, after the network was called or built. Raises `TraceError` before it is built.
+        With `regularizer` it counts for those that have none of their own. To be added to the loss, after the network
+        was called or built. Raises `TraceError` before it is built.
 
-            loss = losses.mean_squared_error(net(x), y) + net.penalty()
+            loss = losses.mean_squared_error(net(x), y) + net.penalty(nn.L2(1e-4))
         """
-        costs = [v.regularizer(v) for v in self.parameters() if v.regularizer is not None]
+        rules = [(v, v.regularizer or regularizer) for v in self.parameters()]
+        costs = [rule(v) for v, rule in rules if rule is not None]
         return reduce(operator.add, costs) if costs else as_tensor(0.0, f32)
 
 

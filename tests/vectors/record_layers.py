@@ -49,6 +49,7 @@ class Maxout(nn.Module):
 
 SCALE = {"weight": "scale", "bias": "bias"}
 RUNNING = {**SCALE, "running_mean": "mean", "running_var": "variance"}
+MOMENTS = ("scale", "bias", "mean", "variance")
 SLOPE = {"weight": "slope"}
 DENSE, KERNEL = {"linear.weight": "kernel", "linear.bias": "bias"}, {"weight": "kernel"}
 
@@ -132,24 +133,47 @@ def embedding(rng: np.random.Generator) -> Arrays:
     }  # fmt: skip
 
 
-def keras_batch_norm(rng: np.random.Generator, training: bool) -> Arrays:
-    """Keras's batch normalisation, which is computed in float32 whatever the dtype."""
-    layer = keras.layers.BatchNormalization(dtype="float64")
-    layer.build((None, 3, 2, 3))
-    arrays = [rng.standard_normal(3) for _ in range(3)] + [rng.standard_normal(3) ** 2 + 0.5]
+#: Keras's layers, where they are not PyTorch's: the layer, its input's shape, graphc's names of its weights, its mode.
+#: Batch normalisation is computed in float32 there, whatever the dtype.
+KERAS: dict[str, tuple[Callable[[], keras.layers.Layer], tuple[int, ...], tuple[str, ...], bool]] = {
+    "keras_batch_norm": (lambda: keras.layers.BatchNormalization(dtype="float64"), (4, 3, 2, 3), MOMENTS, True),
+    "keras_batch_norm_inference": (
+        lambda: keras.layers.BatchNormalization(dtype="float64"), (4, 3, 2, 3), MOMENTS, False,
+    ),
+    "keras_conv2d_same": (
+        lambda: keras.layers.Conv2D(4, 3, 2, "same", dtype="float64"), (2, 6, 5, 3), ("kernel", "bias"), False,
+    ),
+    "keras_depthwise2d": (
+        lambda: keras.layers.DepthwiseConv2D(3, 1, "same", 2, dtype="float64"), (2, 5, 4, 3), ("kernel", "bias"), False,
+    ),
+    "keras_conv_transpose2d_same": (
+        lambda: keras.layers.Conv2DTranspose(4, 3, 2, "same", dtype="float64"), (2, 3, 4, 2), ("kernel", "bias"), False,
+    ),
+    "keras_max_pool_same": (lambda: keras.layers.MaxPooling2D(2, 2, "same", dtype="float64"), (2, 5, 3, 2), (), False),
+}  # fmt: skip
+
+
+def keras_record(name: str, rng: np.random.Generator) -> Arrays:
+    """Value, gradients and buffers of one of Keras's layers, a depthwise kernel as graphc's."""
+    make, shape, names, training = KERAS[name]
+    layer = make()
+    layer.build((None, *shape[1:]))
+    arrays = [rng.standard_normal(tuple(w.shape)) for w in layer.weights]
+    arrays = [a**2 + 0.5 if n == "variance" else a for a, n in zip(arrays, names, strict=True)]
     layer.set_weights(arrays)
-    x = torch.tensor(rng.standard_normal((4, 3, 2, 3)), requires_grad=True)
+    x = torch.tensor(rng.standard_normal(shape), requires_grad=True)
     y = layer(x, training=training)
     weights = rng.standard_normal(tuple(y.shape))
     (y * torch.tensor(weights)).sum().backward()
-    names = ("scale", "bias", "mean", "variance")
-    after = dict(zip(names, layer.get_weights(), strict=True))
-    gradients = {"gradient": x.grad, "scale/gradient": layer.gamma.value.grad, "bias/gradient": layer.beta.value.grad}
-    return {
-        "x": x.detach().numpy(), "weights": weights, "value": y.detach().numpy(),
-        **dict(zip(names, arrays, strict=True)), **{k: v.numpy() for k, v in gradients.items()},
-        "mean/after": after["mean"], "variance/after": after["variance"],
-    }  # fmt: skip
+    assert x.grad is not None
+    records = {"x": x.detach().numpy(), "weights": weights, "value": y.detach().numpy(), "gradient": x.grad.numpy()}
+    for key, array, weight in zip(names, arrays, layer.weights, strict=True):
+        result = weight.value.grad if weight.trainable else weight.value
+        found = {key: array, f"{key}/{'gradient' if weight.trainable else 'after'}": result.detach().numpy()}
+        if "depthwise" in name and key == "kernel":
+            found = {k: a.reshape(*a.shape[:2], 1, -1) for k, a in found.items()}
+        records |= found
+    return records
 
 
 def main() -> None:
@@ -157,8 +181,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     records = {name: record(case, rng) for name, case in CASES.items()}
     records["embedding"] = embedding(rng)
-    records["batch_norm_keras"] = keras_batch_norm(rng, training=True)
-    records["batch_norm_keras_inference"] = keras_batch_norm(rng, training=False)
+    records |= {name: keras_record(name, rng) for name in KERAS}
     flat = {f"{case}/{name}": array for case, arrays in records.items() for name, array in arrays.items()}
     np.savez_compressed(Path(__file__).with_name("layers.npz"), **flat)
 
