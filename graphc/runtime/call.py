@@ -26,9 +26,11 @@ from graphc.sites import user_site
 KEEP_ORDER = (1 << 64) - 1
 #: The variable that counts the epochs shuffled with `shuffle=True`.
 EPOCH_COUNTER = "graphc/epoch"
-#: Rows × (bytes of state + overhead) that an epoch runs before it looks for an interrupt: some tens of milliseconds
-#: for a perceptron. A constant, not a measured time, so that the means it combines have the same bits in every run.
-EPOCH_CHUNK, ROW_OVERHEAD = 1 << 30, 4096
+#: How much work an epoch runs before it looks for an interrupt, see `work`: some tens of milliseconds. No measured
+#: time, so that the means it combines have the same bits in every run.
+EPOCH_CHUNK = 1 << 30
+#: What a row costs whatever the network, and a byte of workspace (activations: each is made by many operations).
+ROW_OVERHEAD, WORKSPACE_WORK = 4096, 16
 #: Seconds that `repeat` runs before it looks for an interrupt.
 REPEAT_SECONDS = 0.05
 SIZE_MAX = (1 << 64) - 1
@@ -263,7 +265,7 @@ class Minibatches:
         workspace = bound._artifact.epoch_workspace(entry)
         self._need = bound._checked(workspace(*self._dims, self.rows, self.batch_size), symbols)
         #: How many batches run at once: an interrupt takes effect between them.
-        self.chunk = max(1, EPOCH_CHUNK // (bound.state.signature.state_bytes + ROW_OVERHEAD) // self.batch_size)
+        self.chunk = max(1, EPOCH_CHUNK // work(bound.state.signature.state_bytes, self._need, self.batch_size))
 
     def __len__(self) -> int:
         return self._count
@@ -352,6 +354,11 @@ def map_fault(entry: Entry) -> str | None:
         if result.shape[:1] != (entry.batch,):
             return f"{result.name} has no batch dimension to join"
     return None
+
+
+def work(state_bytes: int, workspace_bytes: int, batch_size: int) -> int:
+    """A guess at what a batch costs: its rows meet every parameter, and loops and images every value they leave."""
+    return batch_size * (state_bytes + ROW_OVERHEAD) + workspace_bytes * WORKSPACE_WORK
 
 
 def positive(value: int, role: str) -> int:
