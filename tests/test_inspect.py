@@ -150,6 +150,30 @@ def test_a_layer_called_twice_is_numbered_and_scans_are_left_out() -> None:
     assert not report.gradients and "gradient" in str(report)
 
 
+def test_layers_in_a_differentiated_function_are_seen() -> None:
+    net, program = nn.Sequential(nn.Dense(8, activation="tanh"), nn.Dense(3)), gr.Program("functional")
+    net.build(gr.f32["N", 4])
+    weights = {name: gr.Variable(value) for name, value in net.init(seed=1).items()}
+
+    @program.entry
+    def train_step(x: gr.f32["N", 4], y: gr.i32["N"]):
+        def loss(params: Any) -> Any:
+            return losses.sparse_softmax_cross_entropy(gr.tap("logits", net.apply(params, x)), y)
+
+        value, slopes = gr.value_and_grad(loss)(weights)
+        for name, weight in weights.items():
+            weight.assign(weight - 0.1 * slopes[name])
+        return value
+
+    compiled = program.compile()
+    report = inspect.layers(compiled.train_step, X, Y)
+    assert list(report.gradients) == ["dense", "dense_1"]
+    chances = np.exp(report.activations["dense_1"])
+    chances /= chances.sum(1, keepdims=True)
+    np.testing.assert_allclose(report.gradients["dense_1"], (chances - np.eye(3)[Y]) / 20, rtol=1e-4, atol=1e-7)
+    assert np.array_equal(compiled.train_step.values(X, Y)["logits"], report.activations["dense_1"])
+
+
 def test_which_loss_and_which_entry(tmp_path: Path) -> None:
     compiled, entry = trained(nn.Dense(8))
     by_largest = inspect.layers(compiled.train_step, X, Y, loss="largest")

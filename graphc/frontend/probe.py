@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from graphc.errors import ArgumentError, Operand
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import Recording, current, describe
-from graphc.frontend.structure import flatten, leaf_paths
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.trace import TracedProgram, finished, trace_function, variable_infos
 from graphc.ir.graph import reachable
@@ -104,13 +103,20 @@ def outputs_of_layers(recording: Recording) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     seen: dict[Node, None] = {}
-    for path, result in [*recording.results, *recording.taps.items()]:
-        for keys, leaf in zip(leaf_paths(result), flatten(result)[0], strict=True):
-            if isinstance(leaf, Tensor) and leaf.node not in seen and stands_alone(leaf.node):
-                seen[leaf.node] = None
-                name = (path or "network") + "".join(f"[{key}]" for key in keys)
-                found[numbered(name, found)] = leaf
+    for path, tensor in [*recording.results, *recording.taps.items()]:
+        if tensor.node not in seen and stands_alone(tensor.node):
+            seen[tensor.node] = None
+            found[numbered(path, found)] = tensor
     return found
+
+
+def tensors_in(path: str, value: Any) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that a layer gave, in whatever structure, each with the layer's path and what leads to it there."""
+    if isinstance(value, Tensor):
+        yield path or "network", value
+    elif isinstance(value, (Mapping, tuple, list)):
+        for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from tensors_in(f"{path or 'network'}[{key}]", part)
 
 
 def stands_alone(node: Node) -> bool:

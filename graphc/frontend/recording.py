@@ -57,7 +57,7 @@ class Recording:
         self.training: bool | None = None
         self.random_sites = 0
         self.taps: dict[str, Tensor] = {}  # what `gr.tap` named
-        self.results: list[tuple[str, object]] = []  # what layers gave, by path, in the order of calls' ends
+        self.results: list[tuple[str, Tensor]] = []  # what layers gave, by path, in the order of calls' ends
         self.indices: list[Node] = []  # of the vmaps that operations are inside of: scalars, the innermost last
         self.known: Values | None = None
         self._symbols: dict[str, Dim] = {}

@@ -21,6 +21,7 @@ class StandIns:
     def __init__(self) -> None:
         self.recording: Recording = current()
         self.new: dict[Node, Node] = {}
+        self.seen = len(self.recording.results)  # the layers that were called before
 
     def of(self, value: Any) -> Any:
         """A nested value with a placeholder for each leaf."""
@@ -49,7 +50,10 @@ class StandIns:
         return map_leaves(lambda leaf: Tensor(self.node(as_tensor(leaf).node)), value)
 
     def state(self) -> None:
-        """What the function assigned, over the arguments."""
+        """What the function assigned, and what its layers and taps gave, over the arguments."""
+        results, taps = self.recording.results, self.recording.taps
+        results[self.seen :] = [(path, Tensor(self.node(tensor.node))) for path, tensor in results[self.seen :]]
+        taps.update({name: Tensor(self.node(tensor.node)) for name, tensor in taps.items()})
         for variable, values in self.recording.history.items():
             values[:] = [self.node(value) for value in values]
             self.recording.values[variable] = values[-1]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from graphc.errors import Operand, Site, TraceError
 from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.names import Names
+from graphc.frontend.probe import tensors_in
 from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
@@ -239,7 +240,7 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
             if wants_mode:
                 options["training"] = recording.training
             result = call(self, *args, **options)
-            recording.results.append((path, result))
+            recording.results.extend(tensors_in(path, result))
             return result
 
     return wrapper
