@@ -32,6 +32,7 @@ from graphc.frontend.random import Key
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.size import SymbolicSize
+from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import DType, i64
 from graphc.sites import user_site
@@ -79,6 +80,8 @@ def random_affine(
 
     Uniform: shifts between −`shift` and `shift` pixels along each axis, angles between −`rotate` and `rotate` degrees,
     zooms between the two of `scale`, shears between −`shear` and `shear` (pixels to the right for each pixel down).
+
+        x = augment.random_affine(x, shift=2.0, rotate=10.0, scale=(0.9, 1.1))
     """
     x = expect_images("random_affine", images)
     expect_extents("random_affine", shift=shift, rotate=rotate, shear=shear)
@@ -183,6 +186,11 @@ def mixup(x: TensorLike, y: TensorLike, alpha: float = 0.2, key: Key | None = No
 
     x [N, ...] and y [N, ...] are floats, such as images and `gr.one_hot(labels, classes)`. λ is drawn for each
     example. Zhang, Cisse, Dauphin and Lopez-Paz, "mixup: beyond empirical risk minimization", 2018.
+
+        x, target = augment.mixup(x, gr.one_hot(y, 10), alpha=0.4)
+        loss = losses.softmax_cross_entropy(net(x, training=True), target)
+
+    Raises `DTypeError` for integers, `ShapeError` unless there are as many targets as inputs.
     """
     inputs, targets = as_tensor(x), as_tensor(y)
     if not alpha > 0.0:
@@ -272,3 +280,22 @@ def expect_extents(name: str, **extents: float) -> None:
     for option, value in extents.items():
         if not value >= 0.0:
             raise ArgumentError(f"{name}: {option}={value!r} is negative", site=user_site(), help="how far, either way")
+
+
+#: Names of other libraries, and what does their work here.
+ALTERNATIVES = {
+    **dict.fromkeys(("RandomTranslation", "translate", "random_translation"), "augment.random_shift"),
+    **dict.fromkeys(("RandomRotation", "rotate", "random_rotation"), "augment.random_rotate"),
+    **dict.fromkeys(("RandomZoom", "random_zoom", "zoom"), "augment.random_scale"),
+    **dict.fromkeys(("RandomAffine", "RandomShear", "random_shear", "RandomPerspective"), "augment.random_affine"),
+    **dict.fromkeys(("RandomFlip", "RandomHorizontalFlip", "RandomVerticalFlip", "flip"), "augment.random_flip"),
+    **dict.fromkeys(("GaussianNoise", "gaussian_noise", "noise"), "augment.random_noise"),
+    **dict.fromkeys(("RandomBrightness", "ColorJitter", "brightness"), "augment.random_brightness"),
+    **dict.fromkeys(("RandomContrast", "contrast"), "augment.random_contrast"),
+    **dict.fromkeys(("RandomErasing", "random_erasing", "CutOut"), "augment.cutout"),
+    **dict.fromkeys(("MixUp", "CutMix", "cutmix"), "augment.mixup"),
+    **dict.fromkeys(("grid_sample", "affine_grid", "affine_transform", "warp_affine"), "augment.affine(x, matrices)"),
+    **dict.fromkeys(("Compose", "compose"), "call one function on what the other gives"),
+}
+
+__getattr__ = refusing("augment", __all__, ALTERNATIVES)

@@ -246,3 +246,10 @@ def test_mistakes_are_shown_where_they_are(case: str) -> None:
     with pytest.raises(kind, match=text) as caught:
         gr.jit(function)(np.float32(IMAGES))
     assert caught.value.site is not None and caught.value.site.file == __file__
+
+
+def test_names_of_other_libraries_are_answered() -> None:
+    for name, answer in (("RandomRotation", "random_rotate"), ("random_shfit", "random_shift"), ("CutMix", "mixup")):
+        with pytest.raises(errors.MissingNameError) as caught:
+            getattr(augment, name)
+        assert answer in str(caught.value.help)
