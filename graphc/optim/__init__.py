@@ -34,4 +34,21 @@ __all__ = [
     "global_norm", "schedule",
 ]  # fmt: skip
 
-__getattr__ = refusing("optim", __all__, {})
+#: Names of other libraries.
+ALTERNATIVES = {
+    "NAdam": "optim.Nadam",
+    **dict.fromkeys(("AveragedModel", "ExponentialMovingAverage", "SWA"), "optim.EMA(net, decay=0.999)"),
+    "ReduceLROnPlateau": "optim.Plateau(rate)",
+    **dict.fromkeys(("MultiStepLR", "PiecewiseConstantDecay"), "optim.PiecewiseConstant(boundaries, values)"),
+    **dict.fromkeys(("CosineAnnealingLR", "cosine_decay_schedule"), "optim.CosineDecay(initial, decay_steps)"),
+    **dict.fromkeys(("CosineAnnealingWarmRestarts", "CosineDecayRestarts"), "optim.CosineRestarts"),
+    "StepLR": "optim.StepDecay",
+    "ExponentialLR": "optim.ExponentialDecay(initial, 1, decay_rate)",
+    "OneCycleLR": "optim.OneCycle",
+    "CyclicLR": "optim.Cyclical",
+    "LinearLR": "optim.Warmup(schedule, steps)",
+    **dict.fromkeys(("clip_grad_norm_", "clip_grad_norm"), "clip_global_norm= of the optimizer"),
+    "lr_scheduler": "schedules are in optim itself: optim.Adam(optim.CosineDecay(1e-3, 10_000))",
+}
+
+__getattr__ = refusing("optim", __all__, ALTERNATIVES)
