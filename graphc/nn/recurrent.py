@@ -87,7 +87,7 @@ class Recurrent(KernelLayer, RecurrentLayer):
     """The base of layers with one cell: from x·kernel + bias and a state to the next state.
 
     `kernel` is [features, gates·units], `recurrent_kernel` [units, gates·units], `bias` [gates·units]. Besides the
-    keyword arguments of `KernelLayer` they take `recurrent_initializer="glorot_uniform"`, `recurrent_regularizer=None`
+    keyword arguments of `KernelLayer` they take `recurrent_initializer="orthogonal"`, `recurrent_regularizer=None`
     and `recurrent_constraint=None`, and
 
     - `dropout=0.0`, `recurrent_dropout=0.0`: in training, features of x, and of h where it meets `recurrent_kernel`,
@@ -117,7 +117,7 @@ class Recurrent(KernelLayer, RecurrentLayer):
         recurrent_activation: ActivationLike,
         use_bias: bool,
         *,
-        recurrent_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
         recurrent_regularizer: RegularizerLike = None,
         recurrent_constraint: ConstraintLike = None,
         dropout: float = 0.0,
