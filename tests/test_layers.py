@@ -348,3 +348,25 @@ def test_arguments_that_can_not_be_are_refused(make: Callable[[], Any], message:
 def test_tensors_that_do_not_fit_are_refused(layer: Any, type_: Any, message: str) -> None:
     with pytest.raises(gr.GraphcError, match=message):
         entry_of(lambda x: layer(x, training=True), type_).trace()
+
+
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        (nn.BatchNorm(), r"BatchNorm: its parameters are \(3\), x is f32\[N,1\]"),
+        (nn.LayerNorm(), "LayerNorm: its parameters are"),
+        (nn.RMSNorm(), "RMSNorm: its parameters are"),
+        (nn.GroupNorm(1), "GroupNorm: its parameters are"),
+        (nn.PReLU(per_channel=True), "PReLU: it has 3 slopes"),
+        (nn.Dense(2), "inner dimensions differ"),
+        (nn.Maxout(2), "inner dimensions differ"),
+    ],
+)
+def test_other_channels_than_the_first_are_refused_not_broadcast(layer: Any, message: str) -> None:
+    layer.build(gr.f32["N", 3])
+    with pytest.raises(ShapeError, match=message):
+        entry_of(lambda x: layer(x, training=True), gr.f32["N", 1]).trace()
+
+
+def test_learnt_slopes_have_readable_names() -> None:
+    assert list(entry_of(nn.PReLU()).compile().state) == ["prelu/slope"]

@@ -53,6 +53,8 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "embedding": lambda: nn.Embedding(6, 3),
 }
 NOT_PARAMETERS = {"x", "weights", "value", "gradient"}
+#: Cases that run in single precision by default.
+OFTEN = {"conv2d", "depthwise2d", "conv_transpose2d", "max_pool2d", "batch_norm", "layer_norm", "embedding", "maxout"}
 TRAINING = {"batch_norm", "batch_norm_flat", "keras_batch_norm"}
 
 
@@ -76,9 +78,8 @@ def compiled(case: str, dtype: Any) -> Any:
     return program.compile()
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(gr.f64, 1e-10), (gr.f32, 1e-5)], ids=["f64", "f32"])
-@pytest.mark.parametrize("case", LAYERS)
-def test_values_gradients_and_buffers(case: str, dtype: Any, tolerance: float) -> None:
+def check(case: str, dtype: Any, tolerance: float) -> None:
+    """Compare everything that was recorded of a case."""
     program = compiled(case, dtype)
     records = {key.removeprefix(f"{case}/"): VECTORS[key] for key in VECTORS if key.startswith(f"{case}/")}
     stems = {name.rpartition("/")[2]: name for name in program.state}
@@ -95,3 +96,13 @@ def test_values_gradients_and_buffers(case: str, dtype: Any, tolerance: float) -
         slack = 1e-5 if "keras_batch_norm" in case else tolerance  # Keras computes it in float32
         assert results[name].shape == array.shape
         np.testing.assert_allclose(results[name], array, rtol=0, atol=slack * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_in_double_precision(case: str) -> None:
+    check(case, gr.f64, 1e-10)
+
+
+@pytest.mark.parametrize("case", [c if c in OFTEN else pytest.param(c, marks=pytest.mark.slow) for c in LAYERS])
+def test_in_single_precision(case: str) -> None:
+    check(case, gr.f32, 1e-5)

@@ -25,7 +25,7 @@ class PReLU(Module):
     """x where x > 0, else slope·x, for a learnt `slope` (He et al., 2015): one, or with `per_channel` one for each.
 
     `slope`, [1] or [channels], starts as 0.25 unless `slope_initializer` says otherwise. Raises `ShapeError` for a
-    scalar x with `per_channel`.
+    scalar x with `per_channel`, or one of other channels than the first.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class PReLU(Module):
         name: str | None = None,
     ):
         super().__init__(name)
+        self.stem = "prelu"
         self.per_channel, self.slope_weight = per_channel, weight(slope_initializer)
 
     def build(self, x: Tensor) -> None:
@@ -44,6 +45,9 @@ class PReLU(Module):
 
     def __call__(self, x: TensorLike) -> Tensor:
         tensor = as_float(x)
+        if self.per_channel and tensor.type.shape[-1:] != self.slope.type.shape:
+            message = f"PReLU: it has {self.slope.type.shape[0]} slopes, x is {tensor.type}"
+            raise ShapeError(message, operands=[describe("x", tensor.node)], site=user_site())
         return prelu(tensor, self.slope if tensor.ndim else api.squeeze(self.slope, 0))
 
 
@@ -56,6 +60,7 @@ class RReLU(Module):
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, name: str | None = None):
         super().__init__(name)
+        self.stem = "rrelu"
         if not 0 <= lower <= upper:
             raise ArgumentError(f"RReLU: slopes from {lower!r} to {upper!r}", site=self.site, help="0 ≤ lower ≤ upper")
         self.lower, self.upper = lower, upper

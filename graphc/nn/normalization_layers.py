@@ -65,10 +65,23 @@ class Normalization(Module):
         if x.ndim < self.least_axes:
             message = f"{type(self).__name__}: takes {self.least_axes} axes or more, x is {x.type}"
             raise ShapeError(message, operands=[describe("x", x.node)], site=user_site())
+        self.sizes = tuple(self.shape(x))
         if self.use_scale:
-            self.scale = self.scale_weight.variable(self.shape(x), parameter_dtype(x))
+            self.scale = self.scale_weight.variable(self.sizes, parameter_dtype(x))
         if self.use_bias:
-            self.bias = self.bias_weight.variable(self.shape(x), parameter_dtype(x))
+            self.bias = self.bias_weight.variable(self.sizes, parameter_dtype(x))
+
+    def fitting(self, x: TensorLike) -> Tensor:
+        """x, as floats. Raises `ShapeError` where its sizes are not those that the parameters were made for."""
+        tensor = as_float(x)
+        if tensor.ndim >= self.least_axes and tuple(self.shape(tensor)) == self.sizes:
+            return tensor
+        raise ShapeError(
+            f"{type(self).__name__}: its parameters are ({', '.join(map(str, self.sizes))}), x is {tensor.type}",
+            operands=[describe("x", tensor.node)],
+            site=user_site(),
+            help="it was first called on other sizes: use one layer for each",
+        )
 
 
 def checked_eps(layer: Module, eps: float) -> float:
@@ -124,11 +137,11 @@ class BatchNorm(Normalization):
     def build(self, x: Tensor) -> None:
         super().build(x)
         dtype = parameter_dtype(x).computed
-        self.mean = Variable(init.zeros(self.shape(x), dtype), trainable=False)  # type: ignore[arg-type]
-        self.variance = Variable(init.ones(self.shape(x), dtype), trainable=False)  # type: ignore[arg-type]
+        self.mean = Variable(init.zeros(self.sizes, dtype), trainable=False)  # type: ignore[arg-type]
+        self.variance = Variable(init.ones(self.sizes, dtype), trainable=False)  # type: ignore[arg-type]
 
     def __call__(self, x: TensorLike, training: bool | None = None) -> Tensor:
-        tensor = as_float(x)
+        tensor = self.fitting(x)
         if not training:
             y = self.normalised(tensor, self.mean, self.variance)
             return y if training is False else undecided(type(self).__name__, y)
@@ -174,7 +187,7 @@ class LayerNorm(Normalization):
         return [x.type.shape[i] if i in axes else 1 for i in range(axes[0], x.ndim)]
 
     def __call__(self, x: TensorLike) -> Tensor:
-        return layer_norm(x, self.scale, self.bias, self.axis, self.eps)
+        return layer_norm(self.fitting(x), self.scale, self.bias, self.axis, self.eps)
 
 
 class RMSNorm(Normalization):
@@ -193,7 +206,7 @@ class RMSNorm(Normalization):
         self.eps = None if eps is None else checked_eps(self, eps)
 
     def __call__(self, x: TensorLike) -> Tensor:
-        y = rms_norm(x, self.scale, eps=self.eps)
+        y = rms_norm(self.fitting(x), self.scale, eps=self.eps)
         return y if self.bias is None else y + self.bias
 
 
@@ -212,7 +225,7 @@ class GroupNorm(Normalization):
         self.groups = int(groups)
 
     def __call__(self, x: TensorLike) -> Tensor:
-        return group_norm(x, self.groups, self.scale, self.bias, self.eps)
+        return group_norm(self.fitting(x), self.groups, self.scale, self.bias, self.eps)
 
 
 class InstanceNorm(Normalization):
@@ -228,4 +241,4 @@ class InstanceNorm(Normalization):
         self.eps = checked_eps(self, eps)
 
     def __call__(self, x: TensorLike) -> Tensor:
-        return instance_norm(x, self.scale, self.bias, self.eps)
+        return instance_norm(self.fitting(x), self.scale, self.bias, self.eps)
