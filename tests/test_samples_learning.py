@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from tests.documents import ROOT
 from tests.test_samples import SAMPLES, environment, run
 
 __all__ = ["environment"]
@@ -23,6 +24,11 @@ def figure(output: str, text: str) -> float:
     found = re.findall(re.escape(text) + r" +([-+]?\d[\d.]*(?:e[-+]?\d+)?)", output)
     assert found, f"no {text!r} in\n{output}"
     return float(found[-1])
+
+
+def test_the_list_of_samples_has_them_all() -> None:
+    listed = re.findall(r"\(\.\./samples/(\w+)\.py\)", (ROOT / "docs" / "samples.md").read_text())
+    assert sorted(listed) == sorted(p.stem for p in SAMPLES.glob("*.py") if p.stem != "pictures")
 
 
 def test_basis_functions_find_the_curve_and_the_closed_form(environment: dict[str, str]) -> None:
@@ -73,6 +79,7 @@ def test_optimizers_find_the_minimum_of_beale(environment: dict[str, str]) -> No
     assert "first at the minimum: L-BFGS" in output and int(arrived["L-BFGS"]) < 25
 
 
+@pytest.mark.slow
 def test_batch_normalisation_lets_gradients_through(environment: dict[str, str]) -> None:
     output = output_of(environment, "batch_norm")
     assert figure(output, "without: the gradient at the first layer is") < 1e-3
@@ -82,6 +89,7 @@ def test_batch_normalisation_lets_gradients_through(environment: dict[str, str])
     assert float(accuracy["without"]) < 50 and float(accuracy["with"]) > 95
 
 
+@pytest.mark.slow
 def test_a_gru_sees_the_wave_through_the_noise(environment: dict[str, str]) -> None:
     output = output_of(environment, "sine_gru")
     assert figure(output, "the network's answer") < 0.08 < figure(output, "a measurement's error")
@@ -95,6 +103,7 @@ def test_an_lstm_learns_a_story_and_writes(environment: dict[str, str]) -> None:
     assert figure(output, "words of the story") > 90
 
 
+@pytest.mark.slow
 def test_a_transformer_sorts(environment: dict[str, str]) -> None:
     output = output_of(environment, "sort_transformer")
     assert figure(output, "rows sorted") > 97
