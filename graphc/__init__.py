@@ -17,8 +17,8 @@ import numpy as _numpy  # the one dependency that every use has
 from graphc.version import VERSION
 
 if TYPE_CHECKING:  # `as` exports a name to strict type checkers
-    from graphc import augment as augment, errors as errors, init as init, inspect as inspect, losses as losses
-    from graphc import metrics as metrics, nn as nn, optim as optim, train as train
+    from graphc import augment as augment, errors as errors, init as init, inspect as inspect, interop as interop
+    from graphc import losses as losses, metrics as metrics, nn as nn, optim as optim, train as train
     from graphc.errors import (
         ArgumentError as ArgumentError,
         AxisError as AxisError,
@@ -144,7 +144,7 @@ _HOMES["remat"] = _HOMES["checkpoint"]
 _HOMES["__array_namespace_info__"] = ("graphc.frontend.namespace", "NamespaceInfo")
 _SUBMODULES = {
     name: f"graphc.{name}"
-    for name in ("augment", "errors", "init", "inspect", "losses", "metrics", "nn", "optim", "train")
+    for name in ("augment", "errors", "init", "inspect", "interop", "losses", "metrics", "nn", "optim", "train")
 }
 _SUBMODULES |= {"linalg": "graphc.frontend.linalg", "random": "graphc.frontend.random"}
 

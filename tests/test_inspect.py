@@ -174,6 +174,17 @@ def test_layers_in_a_differentiated_function_are_seen() -> None:
     assert np.array_equal(compiled.train_step.values(X, Y)["logits"], report.activations["dense_1"])
 
 
+def test_layers_made_in_the_entry_are_refused() -> None:
+    program = gr.Program("anew")
+
+    @program.entry
+    def predict(x: gr.f32["N", 4]):
+        return nn.Dense(3)(x)
+
+    with pytest.raises(gr.TraceError, match="predict makes the Variable dense_1/kernel anew"):
+        inspect.layers(program.compile().predict, X)
+
+
 def test_which_loss_and_which_entry(tmp_path: Path) -> None:
     compiled, entry = trained(nn.Dense(8))
     by_largest = inspect.layers(compiled.train_step, X, Y, loss="largest")

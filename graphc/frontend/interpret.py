@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceError
+from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.frontend.arguments import matched, to_array, type_of
 from graphc.frontend.jit import call_by_name
 from graphc.frontend.names import Names
 from graphc.frontend.program import Entry, Program
 from graphc.frontend.signature import annotated, caller_locals, expect_function, name_of, site_of
 from graphc.frontend.structure import flatten, map_leaves
-from graphc.frontend.trace import TracedEntry, trace_function
+from graphc.frontend.trace import TracedEntry, made_anew, trace_function
 from graphc.frontend.values import Values
 from graphc.ir.binding import bind_symbols
 from graphc.ir.interp import evaluate
@@ -53,12 +53,7 @@ class Interpreted:
         entry = self.trace(types, arrays)
         for variable in self.program.names.variables.values() if self.program else ():
             if variable not in self.state:
-                raise TraceError(
-                    f"{entry.name} makes the Variable {variable} anew each time it runs",
-                    operands=[Operand("entry", entry.name, entry.site)],
-                    site=user_site(),
-                    help="make Variables, layers and optimizers outside the entry",
-                )
+                raise made_anew(variable, entry.name, entry.site)
         result = evaluate(entry.graph, arrays, self.state)
         self.state.update(result.updates)
         return unflatten(entry.tree, [value[()] for value in result.outputs])

@@ -11,7 +11,7 @@ from graphc.errors import ArgumentError, Operand
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import Recording, current, describe
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.trace import TracedProgram, finished, trace_function, variable_infos
+from graphc.frontend.trace import TracedProgram, finished, made_anew, trace_function, variable_infos
 from graphc.ir.graph import reachable
 from graphc.ir.node import Array, Input, Node, Read
 from graphc.sites import user_site
@@ -69,9 +69,12 @@ def compiled_probe(entry: Entry, select: Selection) -> Compiled:
 
 
 def probing(entry: Entry, select: Selection) -> TracedProgram:
-    """An entry's trace with other outputs and without updates, over the Variables that these need."""
+    """An entry's trace with other outputs and without updates, over the Variables that these need.
+
+    Raises `TraceError` where the entry makes Variables of its own.
+    """
     program = entry.program
-    program.trace()  # gives Variables their names, in the order of entries
+    known = {v.name for v in program.trace().variables}
 
     def body(**arguments: Any) -> Any:
         return select(current(), entry.function(**arguments))
@@ -80,6 +83,9 @@ def probing(entry: Entry, select: Selection) -> TracedProgram:
     graph = traced.graph.with_roots(traced.graph.outputs, ())
     read = {node.op.variable for node in graph.nodes() if isinstance(node.op, Read)}
     variables = tuple(v for v in variable_infos(program.names) if v.name in read)
+    for variable in variables:
+        if variable.name not in known:
+            raise made_anew(variable.name, entry.name, entry.site)
     return TracedProgram(program.name, (finished(replace(traced, graph=graph)),), variables)
 
 

@@ -20,6 +20,7 @@ from graphc.ir.types import TensorType, i64
 from graphc.ops.order import Custom, without_rules
 from graphc.records import Record
 from graphc.runtime.tree import Tree, unflatten
+from graphc.sites import user_site
 
 if TYPE_CHECKING:
     from graphc.frontend.names import Names
@@ -137,6 +138,16 @@ def trace_function(
     inputs = tuple(InputInfo(label, n.type, *recording.ranges.get(n, (None, None))) for n, label in infos)
     labels, checks = tuple(leaf_names("out", result)), tuple(recording.checks.values())
     return TracedEntry(name, graph, inputs, labels, tree, checks, recording.paths, site)
+
+
+def made_anew(variable: str, entry: str, site: Site | None) -> TraceError:
+    """The error of an entry whose body makes Variables: it has others each time that it is traced."""
+    return TraceError(
+        f"{entry} makes the Variable {variable} anew each time it runs",
+        operands=[Operand("entry", entry, site)],
+        site=user_site(),
+        help="make Variables, layers and optimizers outside the entry",
+    )
 
 
 def finished(entry: TracedEntry) -> TracedEntry:
