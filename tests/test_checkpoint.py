@@ -19,6 +19,7 @@ import graphc as gr
 from graphc import errors, optim, train
 from graphc.runtime.load import Compiled
 from tests.documents import ROOT
+from tests.fit_process import trained
 from tests.fit_programs import ROWS, Figures, blobs, classifier, image
 
 X, Y = blobs()
@@ -55,10 +56,11 @@ def test_killed_runs_come_to_the_same_end(epochs: int, kills: int, tmp_path: Pat
     assert finished(process("kill", tmp_path, epochs, kills)).endswith(f" {kills} kills\n")
 
 
-def test_ctrl_c_ends_a_run_cleanly_and_it_can_be_resumed(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_cleanly_and_it_can_be_resumed(program: gr.Program, tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
-    finished(process("run", tmp_path / "whole", 6))
+    watch = train.Lambda(on_batch_end=lambda run: None)  # as in that process: the same batches at once
+    trained(program.compile(), tmp_path / "whole", 6, watch)
     cut = process("run", tmp_path / "cut", 6, 0.02)
     assert cut.stdout is not None and cut.stdout.readline() == "go\n"
     while not list((tmp_path / "cut" / "run").glob("checkpoint-*")):
@@ -67,7 +69,7 @@ def test_ctrl_c_ends_a_run_cleanly_and_it_can_be_resumed(tmp_path: Path) -> None
     finished(cut)
     result = json.loads((tmp_path / "cut" / "result.json").read_text())
     assert result["interrupted"] and 0 < result["steps"] < 48
-    finished(process("run", tmp_path / "cut", 6))
+    trained(program.compile(), tmp_path / "cut", 6, watch)
     assert (tmp_path / "cut" / "result.json").read_text() == (tmp_path / "whole" / "result.json").read_text()
 
 
@@ -146,17 +148,17 @@ def test_more_epochs_go_on_where_fewer_ended(
 def test_callbacks_remember(program: gr.Program, tmp_path: Path) -> None:
     """Early stopping its best state and its patience, a plateau its rate: runs in parts end as one in one piece."""
 
-    def trained(compiled: Compiled, folder: Path, epochs: int) -> tuple[Any, ...]:
+    def run(compiled: Compiled, folder: Path, epochs: int) -> tuple[Any, ...]:
         stopping = train.EarlyStopping("figure", patience=4, restore_best=True)
         rate = train.LearningRate(optim.Plateau(0.02, factor=0.5, patience=1), monitor="figure")
         callbacks = [train.Checkpoint(folder), Figures([3, 1, 2, 2, 2, 2, 0]), stopping, rate]
         history = train.fit(compiled, (X, Y), epochs=epochs, callbacks=callbacks, resume=True)
         return dict(history), stopping.best, stopping.best_epoch, stopping.stopped_epoch, image(compiled)
 
-    whole = trained(program.compile(), tmp_path / "whole", 7)
+    whole = run(program.compile(), tmp_path / "whole", 7)
     assert whole[1:4] == (1.0, 1, 5)
     for epochs in (2, 4, 5, 7):
-        parts = trained(program.compile(), tmp_path / "parts", epochs)
+        parts = run(program.compile(), tmp_path / "parts", epochs)
     assert parts == whole
 
 

@@ -73,6 +73,8 @@ def test_the_loss_has_the_penalty() -> None:
 @pytest.mark.parametrize("mistake, message", [
     (lambda: program(metrics={"loss": metrics.accuracy}), "can't be named loss"),
     (lambda: program(metrics={"accuracy": "accuracy"}), "the metric accuracy is a str"),
+    (lambda: program(loss="mse"), "loss is a str"),
+    (lambda: program(optimizer=None), "optimizer is a NoneType"),
     (lambda: train.supervised(network(), X, Y, loss=None, optimizer=None), "x is a ndarray"),
 ])  # fmt: skip
 def test_mistakes_are_answered(mistake: Any, message: str) -> None:

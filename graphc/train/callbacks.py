@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
+import numpy as np
+
 from graphc import optim
 from graphc.errors import ArgumentError
 from graphc.sites import user_site
@@ -78,6 +80,9 @@ class Lambda(Callback):
             if moment not in self.MOMENTS:
                 help = nearest(moment, self.MOMENTS)
                 raise ArgumentError(f"Lambda: no moment is called {moment!r}", site=user_site(), help=help)
+            if not callable(function):
+                message = f"Lambda: {moment} is a {type(function).__name__}"
+                raise ArgumentError(message, site=user_site(), help="give a function of the run")
             setattr(self, moment, function)
 
 
@@ -145,6 +150,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta)
+        expect_count("EarlyStopping: patience", patience, 0)
+        expect_count("EarlyStopping: start_from_epoch", start_from_epoch, 0)
         self.patience, self.restore_best, self.baseline = patience, restore_best, baseline
         self.start_from_epoch = start_from_epoch
         self.begin()
@@ -226,6 +233,9 @@ class LearningRate(Monitor):
         self, rate: Callable[[int], float] | optim.Plateau, monitor: str = "val_loss", variable: str | None = None
     ):
         super().__init__(monitor)
+        if not callable(rate) and not isinstance(rate, optim.Plateau):
+            message = f"LearningRate: {rate!r} is neither a function of the epoch nor an optim.Plateau"
+            raise ArgumentError(message, site=self.site, help="a constant is the optimizer's own: optim.Adam(1e-3)")
         self.rate, self.variable = rate, variable
 
     def on_train_begin(self, run: Run) -> None:
@@ -243,12 +253,18 @@ class LearningRate(Monitor):
 
     def on_epoch_begin(self, run: Run) -> None:
         if not isinstance(self.rate, optim.Plateau):
-            run.compiled.state[self.name] = self.dtype.type(self.rate(run.epoch))
+            run.compiled.state[self.name] = self.dtype.type(self.number(self.rate(run.epoch)))
         run.logs["learning_rate"] = float(run.compiled.state[self.name])
 
     def on_epoch_end(self, run: Run) -> None:
         if isinstance(self.rate, optim.Plateau):
             run.compiled.state[self.name] = self.dtype.type(self.rate.update(self.figure(run)))
+
+    def number(self, rate: object) -> float:
+        """What a function gave, as a rate. Raises `ArgumentError` where it is no number."""
+        if isinstance(rate, (int, float, np.integer, np.floating)):
+            return float(rate)
+        raise ArgumentError(f"LearningRate: the function gave {rate!r}, no number", site=self.site)
 
     @property
     def progress(self) -> dict[str, float]:
@@ -301,3 +317,10 @@ class CSVLogger(Callback):
                 file.write(text)
         except OSError as error:
             raise ArgumentError(f"{self.path} can't be written: {error.strerror}", site=self.site) from None
+
+
+def expect_count(name: str, value: object, least: int) -> None:
+    """Raise `ArgumentError` unless a value is an integer that is large enough."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        message = f"{name}={value!r} is not an integer of at least {least}"
+        raise ArgumentError(message, site=user_site())

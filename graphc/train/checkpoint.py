@@ -13,7 +13,7 @@ from typing import Any
 
 from graphc.errors import ArgumentError, StateError
 from graphc.sites import user_site
-from graphc.train.callbacks import Callback, Mode, Monitor
+from graphc.train.callbacks import Callback, Mode, Monitor, expect_count
 from graphc.train.figures import Means
 from graphc.train.run import Run
 
@@ -50,8 +50,7 @@ class Checkpoint(Monitor):
     ):
         super().__init__(monitor, mode)
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("keep", keep)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ArgumentError(f"Checkpoint: {name}={value!r} is not a positive integer", site=self.site)
+            expect_count(f"Checkpoint: {name}", 1 if value is None else value, 1)
         self.folder, self.every_epochs, self.keep = Path(folder), every_epochs, keep
         self.every = every_steps or (1 << 62)
         self.save_best_only = save_best_only

@@ -118,7 +118,7 @@ class Batches(Source):
 
     def begin(self, epoch: int, batch: int = 0, step: int = 0) -> None:
         if not (self._endless and self._started):
-            self._iterator = iter(self._data(epoch) if callable(self._data) else self._data)
+            self._iterator = self._iterated(epoch)
             for _ in range(step if self._endless else batch):
                 next(self._iterator, None)
         self._started = True
@@ -136,6 +136,14 @@ class Batches(Source):
         args, kwargs = arguments_of(self._entry, batch, self._role)
         figures = figures_of(self._entry, self._entry(*args, **kwargs))
         return Part(1, rows_of(self._entry, args, kwargs), figures)
+
+    def _iterated(self, epoch: int) -> Iterator[Batch]:
+        """An epoch's batches from the first."""
+        batches = self._data(epoch) if callable(self._data) else self._data
+        if not isinstance(batches, Iterable):
+            message = f"{self._role} is a function that gave a {type(batches).__name__}, no iterable of batches"
+            raise ArgumentError(message, site=user_site(), help="def batches(epoch): yield x, y")
+        return iter(batches)
 
     def dry(self) -> ArgumentError:
         """What to raise where there are fewer batches than there should be."""
@@ -225,8 +233,17 @@ def bound(entry: BoundEntry, data: Data, role: str) -> list[Any]:
             site=user_site(),
             help="give an array for each argument, in order as a tuple, or by name as a dict",
         )
-    values = [given[name] for name in names]
-    return [v if isinstance(v, np.ndarray) or hasattr(v, "__dlpack__") else np.asarray(v) for v in values]
+    return [array_of(given[name], f"{role}: {name}") for name in names]
+
+
+def array_of(value: Any, role: str) -> Any:
+    """A value with a shape, whose rows can be chosen: an array of any library, or what NumPy makes of it."""
+    if isinstance(value, np.ndarray) or hasattr(value, "__dlpack__"):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ArgumentError(f"{role} is no array: {error}", site=user_site()) from None
 
 
 def in_front(entry: BoundEntry) -> list[bool]:
@@ -310,7 +327,7 @@ def split_off(
         raise ArgumentError(
             "validation_split needs arrays", site=user_site(), help="for iterables give validation_data"
         )
-    if not 0 < share < 1:
+    if not isinstance(share, float) or not 0 < share < 1:
         raise ArgumentError(f"validation_split={share!r} is not between 0 and 1", site=user_site())
     arguments = bound(entry, data, "the data")
     rows = same_rows(entry, arguments)

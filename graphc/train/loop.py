@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from graphc.errors import ArgumentError
 from graphc.sites import user_site
-from graphc.train.callbacks import Callback
+from graphc.train.callbacks import Callback, expect_count
 from graphc.train.checkpoint import Checkpoint
 from graphc.train.data import BatchSize, Data, Part, Source, order_seed, source_of, split_off
 from graphc.train.figures import Figures, Means, figure_names, nearest
@@ -67,8 +65,8 @@ def fit(
         history = train.fit(digits, (x, y), epochs=20, validation_split=0.1, callbacks=[train.EarlyStopping()])
         print(history["val_loss"][-1])
     """
-    stepper, wanted = entry_of(compiled, step, "step"), validation_data is not None or bool(validation_split)
-    judge = entry_of(compiled, evaluate, "evaluate") if wanted else None
+    stepper, wanted = stepper_of(compiled, step), validation_data is not None or bool(validation_split)
+    judge = judge_of(compiled, evaluate, "evaluate") if wanted else None
     if judge is not None and validation_data is None:
         data, validation_data = split_off(stepper, data, validation_split, judge)
     seed = order_seed(shuffle)
@@ -187,7 +185,7 @@ def evaluate(compiled: Compiled, data: Data, *, batch_size: BatchSize = 256, ent
 
         train.evaluate(digits, (x, y))["accuracy"]
     """
-    return means_over(source_of(entry_of(compiled, entry, "entry"), data, batch_size, None))
+    return means_over(source_of(judge_of(compiled, entry, "entry"), data, batch_size, None))
 
 
 def means_over(source: Source, epoch: int = 0, interrupts: Interrupts | None = None) -> Figures:
@@ -213,6 +211,25 @@ def entry_of(compiled: Compiled, name: str, role: str) -> BoundEntry:
     return found
 
 
+def stepper_of(compiled: Compiled, name: str) -> BoundEntry:
+    """The entry that trains. Raises `ArgumentError` where it writes no state."""
+    found = entry_of(compiled, name, "step")
+    if found.entry.pure:
+        there = ", ".join(entry.name for entry in compiled.signature.entries if not entry.pure) or "none"
+        message = f"{name} writes no state: it trains nothing"
+        raise ArgumentError(message, site=user_site(), help=f"those that do: {there}; step= names one")
+    return found
+
+
+def judge_of(compiled: Compiled, name: str, role: str) -> BoundEntry:
+    """The entry that evaluates. Raises `ArgumentError` where it gives no figures."""
+    found = entry_of(compiled, name, role)
+    if not any(figure_names(found)):
+        message = f"{name} gives no figures: none of its outputs is a scalar"
+        raise ArgumentError(message, site=user_site(), help=f"{role}= names another entry")
+    return found
+
+
 def known_figures(step: BoundEntry, judge: BoundEntry | None, callbacks: Sequence[Callback]) -> tuple[str, ...]:
     """The figures that an epoch will have."""
     validated = [] if judge is None else [VALIDATION + name for name in figure_names(judge) if name is not None]
@@ -233,10 +250,4 @@ def expect_callbacks(callbacks: Sequence[Callback]) -> None:
         if not isinstance(callback, Callback):
             message = f"{callback!r} is no train.Callback"
             raise ArgumentError(message, site=user_site(), help="subclass train.Callback, or use train.Lambda")
-
-
-def expect_count(name: str, value: object, least: int) -> None:
-    """Raise `ArgumentError` unless a value is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        message = f"{name}={value!r} is not an integer of at least {least}"
-        raise ArgumentError(message, site=user_site())
+        expect_count(f"{type(callback).__name__}: every", 1 if callback.every is None else callback.every, 1)

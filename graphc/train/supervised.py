@@ -49,6 +49,12 @@ def supervised(
         if not isinstance(value, TensorType):
             message = f"supervised: {role} is a {type(value).__name__}"
             raise ArgumentError(message, site=user_site(), help='give its type, such as gr.f32["N", 64]')
+    if not callable(loss):
+        message = f"supervised: loss is a {type(loss).__name__}"
+        raise ArgumentError(message, site=user_site(), help="give a function, such as losses.mean_squared_error")
+    if not hasattr(optimizer, "minimize"):
+        message = f"supervised: optimizer is a {type(optimizer).__name__}"
+        raise ArgumentError(message, site=user_site(), help="give one, such as optim.Adam(1e-3)")
     judges = by_name(metrics)
     program = Program(name)
 

@@ -13,8 +13,8 @@ import numpy as np
 from graphc.errors import ArgumentError
 from graphc.ir.node import Array
 from graphc.sites import user_site
-from graphc.train.callbacks import Callback
-from graphc.train.loop import VALIDATION, expect_count
+from graphc.train.callbacks import Callback, expect_count
+from graphc.train.loop import VALIDATION
 from graphc.train.run import Run
 
 if TYPE_CHECKING:
