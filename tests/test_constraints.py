@@ -36,6 +36,11 @@ def test_zeros_are_no_division_by_zero() -> None:
     np.testing.assert_array_equal(constrained(nn.NonNegative(), W), np.maximum(W, 0))
 
 
+def test_each_element_of_a_vector_is_a_unit() -> None:
+    np.testing.assert_array_equal(constrained(nn.MaxNorm(0.5), np.array([1.0, -2.0, 0.25])), [0.5, -0.5, 0.25])
+    np.testing.assert_allclose(constrained(nn.MaxNorm(0.5, axis=0), np.array([3.0, -4.0])), [0.3, -0.4])
+
+
 def test_what_is_short_enough_keeps_its_bits() -> None:
     np.testing.assert_array_equal(constrained(nn.MaxNorm(100.0), W), W)
 

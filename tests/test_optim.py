@@ -170,6 +170,18 @@ def test_chosen_parameters_only() -> None:
     assert gr.interpret(step)() == (0.5, 1.0)
 
 
+def test_a_function_is_no_loss() -> None:
+    program = gr.Program("function")
+    w = gr.Variable(1.0, name="w")
+
+    @program.entry
+    def step() -> None:
+        optim.SGD(0.5).minimize(lambda: w * w)  # type: ignore[arg-type]
+
+    with pytest.raises(errors.ArgumentError, match="sgd: the loss is a function"):
+        program.trace()
+
+
 def test_nothing_to_minimise_is_an_error() -> None:
     program = gr.Program("nothing")
 

@@ -101,9 +101,15 @@ class Optimizer:
     ) -> list[tuple[Tensor, Variable]]:
         """(gradient, Variable) for every trainable Variable that a loss depends on, or those given; none that's frozen.
 
-        Raises `GradientError` where the loss is no float scalar, `ArgumentError` where there is nothing to minimise
-        over or a parameter is no Variable.
+        Raises `GradientError` where the loss is no float scalar, `ArgumentError` where it is a function, where there is
+        nothing to minimise over, or a parameter is no Variable.
         """
+        if callable(loss) and not isinstance(loss, Tensor):
+            raise ArgumentError(
+                f"{self.stem}: the loss is a function",
+                site=user_site(),
+                help="call it and minimise what it gives; optim.LBFGS is the one that takes functions",
+            )
         given = trainable_in(as_tensor(loss)) if params is None else params
         chosen = expect_parameters_of(given, lambda p: self._rule(p) is not None)
         return list(zip(gradients(loss, chosen), chosen, strict=True))
