@@ -32,6 +32,10 @@ CASES: dict[str, tuple[Callable[[Node, Node, Node], tuple[Sequence[Node], Node |
     ),
     "read elsewhere": (lambda x, y, w: ([build.concat([p := x + y, x * y], 1), p, build.exp(p)], None), 2),
     "twice the same": (lambda x, y, w: ([build.concat([p := x + y, p], 1), build.concat([p, x], 1)], None), 2),
+    "and itself in reverse": (lambda x, y, w: ([build.concat([p := build.exp(x), build.flip(p, (0,))], 0)], None), 2),
+    "and parts of itself": (
+        lambda x, y, w: ([build.concat([p := build.exp(x), x * y, build.slice_axis(p, 1, 1, 3)], 1)], None), 2,
+    ),
     "read after": (
         lambda x, y, w: ([build.dot_general(build.concat([x + y, x * y], 0), w, (1,), (0,))], None), 2,
     ),

@@ -96,14 +96,18 @@ class Scheduler:
     def pieces_of(self, group: Group) -> frozenset[Node]:
         """The operands of a concatenation that the kernels that compute them write into it.
 
-        Not where it is the new value of state: whoever reads the old one may come later than those kernels.
+        Not where it is the new value of state: whoever reads the old one may come later than those kernels. Nor where
+        the concatenation reads them in another way too, as through a view.
         """
         node = group.anchor
         if node is None or not isinstance(node.op, Concat) or node.type.rank == 0:
             return frozenset()
         if any(b in self.state.values() for b in self.buffers.get(node, ())):
             return frozenset()
-        return frozenset(x for x in node.inputs if x in self.maker and placeable(self.maker[x]))
+        pieces = {x for x in node.inputs if x in self.maker and placeable(self.maker[x])}
+        inside = frozenset(group.nodes)
+        others = [x for n in group.nodes for x in n.inputs if n is not node or x not in pieces]
+        return frozenset(pieces.difference(*(behind(x, inside) for x in others)))
 
     def place_pieces(self, group: Group, pieces: frozenset[Node]) -> None:
         """Where kernels store pieces of a concatenation."""

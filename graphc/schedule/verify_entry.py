@@ -54,7 +54,7 @@ def check_buffers(entry: EntrySchedule) -> None:
             if buffer.place == "state":
                 if states.setdefault(buffer.name, buffer) != buffer:
                     raise fault(entry, f"{buffer.name} is {states[buffer.name].type} elsewhere", kernel)
-            elif buffer not in known[buffer.place]:
+            elif buffer not in known.get(buffer.place, ()):
                 raise fault(entry, f"{buffer.name} is no {buffer.place} buffer that has a place", kernel)
             if not symbols.issuperset(symbols_of(*buffer.type.shape)):
                 raise fault(entry, f"{buffer.name}: {buffer.type} has a dimension that no input binds", kernel)
