@@ -1,8 +1,8 @@
 """A character LSTM: it reads a short story letter by letter, learns which letter comes next, and then writes.
 
 It is trained on pieces of 64 letters from everywhere in the story. To write, one step of the same layer is an entry of
-its own, `nn.LSTM.step`: what it has read and written so far is in the program's state, the next letter is drawn in
-compiled code, and a call takes less than a tenth of a millisecond; in C it would be the same letters. (Karpathy, "The
+its own: `nn.Stateful` keeps what it has read and written in the program's state, the next letter is drawn in compiled
+code, and a call takes less than a tenth of a millisecond; in C it would be the same letters. (Karpathy, "The
 unreasonable effectiveness of recurrent neural networks", 2015.)
 
     python samples/char_lstm.py [how many letters to write]
@@ -29,6 +29,7 @@ pieces = np.lib.stride_tricks.sliding_window_view(text, PIECE + 1)
 
 letters = nn.Embedding(LETTERS, 32, name="letters")
 lstm = nn.LSTM(UNITS, name="lstm")
+pen = nn.Stateful(lstm, batch=1, name="pen")
 scores = nn.Dense(LETTERS, name="scores")
 adam = optim.AdamW(optim.OneCycle(0.01, EPOCHS * -(-len(pieces) // BATCH)), clip_global_norm=1.0)
 program = gr.Program("writer")
@@ -45,23 +46,17 @@ def train_step(text: gr.i32["N", PIECE + 1]):
     return {"loss": loss, "accuracy": gr.mean(right.astype(gr.f32))}
 
 
-h, c = (gr.Variable(np.zeros((1, UNITS), np.float32), name=f"written/{name}", trainable=False) for name in "hc")
-
-
 @program.entry
 def write(letter: gr.i32[()], temperature: gr.f32[()]):
     """The letter after this one, given all before: drawn from e^(scores / temperature)."""
-    output, (new_h, new_c) = lstm.step(letters(letter)[None], (h, c))
-    h.assign(new_h)
-    c.assign(new_c)
+    output, _ = pen.step(letters(letter)[None])
     return gr.random.categorical(scores(output)[0] / temperature).astype(gr.i32)
 
 
 @program.entry
 def forget():
     """Nothing has been written yet."""
-    h.assign(0)
-    c.assign(0)
+    pen.reset()
 
 
 def written(writer, count: int, temperature: float, start: str = "\n") -> str:
