@@ -128,7 +128,7 @@ ERRORS: dict[str, tuple[Callable[[Compiled], Any], type[Exception], str]] = {
         ArgumentError,
         r"(?s)list is not.*np.asarray\(x, dtype=np.float32\)",
     ),
-    "number": (lambda t: t.predict(1.0), ShapeError, r"1.0 is not f32, rank 2"),
+    "number": (lambda t: t.predict(1.0), ShapeError, r"(?s)1.0 is not f32, rank 2.*np.full\(shape, 1.0"),
     "None": (lambda t: t.predict(None), ArgumentError, r"NoneType is not an array"),
     "rank": (lambda t: t.predict(X[0]), ShapeError, r"(?s)rank 1, expected 2.*x\[None\] is f32\[1, 3\]"),
     "constant": (lambda t: t.predict(X[:, :2].copy()), ShapeError, r"axis 1 of x is 2, expected 3"),

@@ -99,7 +99,10 @@ def read_number(value: bool | int | float, dtype: str, rank: int, role: str) -> 
     if rank or wanted not in kind:
         expected = f"{dtype}" + (f", rank {rank}" if rank else "")
         message = f"{role}: the Python number {value!r} is not {expected}"
-        raise (ShapeError if rank else DTypeError)(message, site=user_site())
+        if rank:
+            full = f"np.full(shape, {value!r}, {numpy_name(dtype)})"
+            raise ShapeError(message, site=user_site(), help=f"numbers do not broadcast here: pass an array, {full}")
+        raise DTypeError(message, site=user_site())
     try:
         return np.array(value, NUMPY[dtype])
     except OverflowError:
