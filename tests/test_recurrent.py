@@ -24,7 +24,11 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "gru_before": lambda **o: nn.GRU(UNITS, reset_after=False, **o),
     "stack": lambda **o: nn.Stack(nn.LSTM(UNITS, **o), nn.GRU(7, **o)),
 }
-every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
+#: A stack has an LSTM and a GRU.
+OFTEN = ("gru_before", "stack")
+every_layer = pytest.mark.parametrize(
+    "make", [pytest.param(m, id=k, marks=() if k in OFTEN else pytest.mark.slow) for k, m in LAYERS.items()]
+)
 
 
 def leaves(value: Any) -> list[Any]:
@@ -86,8 +90,7 @@ def test_reversed_layers_go_the_other_way(make: Any) -> None:
     close((zs[:, ::-1], after), (ys, state))
 
 
-@pytest.mark.parametrize("form", ["lengths", "mask"])
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("form, reverse", [("lengths", False), ("lengths", True), ("mask", False)])
 def test_padding_keeps_the_state(form: str, reverse: bool) -> None:
     layer, params = built(LAYERS["stack"](reverse=reverse))
     padding = LENGTHS if form == "lengths" else np.arange(TIME) < LENGTHS[:, None]
@@ -293,11 +296,19 @@ def refused(kind: type[Exception], match: str, call: Callable[..., Any]) -> None
     assert "test_recurrent.py" in str(raised.value)
 
 
+def kept_in_a_body(x: Any, h: Any, lengths: Any) -> Any:
+    layer = nn.Stateful(nn.GRU(2), 3)
+    return gr.scan(lambda carry, _: (carry, layer.step(np.ones((3, 2), np.float32))[0]), 0.0, length=4)
+
+
 def test_mistakes() -> None:
     refused(errors.ShapeError, r"LSTM: takes \[batch, time, 3\], x is f32\[N,3\]", lambda x, h, n: nn.LSTM(2)(h))
     refused(errors.ShapeError, r"GRU: takes \[batch, 4\], x is f32\[N,T,4\]", lambda x, h, n: nn.GRU(2).step(x))
-    refused(errors.ShapeError, r"LSTM: takes a state \(f32\[N,2\]", lambda x, h, n: nn.LSTM(2)(x, h))
-    refused(errors.ShapeError, r"GRU: takes a state f32\[N,2\]", lambda x, h, n: nn.GRU(2)(x, h))
+    refused(errors.ShapeError, r"LSTM: takes a state of f32\[N,2\], f32\[N,2\],", lambda x, h, n: nn.LSTM(2)(x, h))
+    refused(errors.ShapeError, r"GRU: takes a state of f32\[N,2\], given f32\[N,3\]", lambda x, h, n: nn.GRU(2)(x, h))
+    refused(errors.DTypeError, "given i32", lambda x, h, n: nn.GRU(2)(x, n))
+    refused(errors.ShapeError, "given None", lambda x, h, n: nn.GRU(2)(x, ()))
+    refused(errors.TraceError, "assigned in a body", kept_in_a_body)
     refused(errors.DTypeError, "mask is f32", lambda x, h, n: nn.GRU(2)(x, mask=h))
     refused(errors.ShapeError, "lengths is i32", lambda x, h, n: nn.GRU(2)(x, lengths=np.int32([1, 2])))
     refused(errors.ArgumentError, "mask and lengths", lambda x, h, n: nn.GRU(2)(x, mask=h, lengths=n))

@@ -147,13 +147,21 @@ def expect_records(name: str, case: Case, read: Callable[..., Arrays], dtype: An
         close(slopes[key], expected, key)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+every_dtype = pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "float64"])
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "cross"])
+def test_layers_are_pytorchs_in_single_precision(name: str) -> None:
+    expect_records(name, TORCH[name], of_torch, "float32")
+
+
+@every_dtype
 @pytest.mark.parametrize("name", TORCH)
 def test_layers_are_pytorchs(name: str, dtype: str) -> None:
     expect_records(name, TORCH[name], of_torch, dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_dtype
 @pytest.mark.parametrize("name", KERAS)
 def test_forms_of_keras(name: str, dtype: str) -> None:
     expect_records(name, KERAS[name], of_keras, dtype)

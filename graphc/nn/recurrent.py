@@ -7,6 +7,7 @@ part of a sequence goes on. The time may be symbolic: one loop is compiled, what
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Self, TypeAlias, Unpack
 
@@ -19,7 +20,7 @@ from graphc.frontend.promotion import as_tensor
 from graphc.frontend.random import Key
 from graphc.frontend.recording import describe
 from graphc.frontend.size import UserSize
-from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.structure import flatten
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.types import DType, TensorType, bool_, f32, i32
@@ -202,16 +203,16 @@ class Recurrent(KernelLayer, RecurrentLayer):
         zeros = self.initial_state(x.shape[0], dtype)
         if state is None:
             return zeros
-        given = map_leaves(as_tensor, state)
-        wanted, found = types_of(zeros), types_of(given)
-        if wanted != found:
-            raise ShapeError(
-                f"{type(self).__name__}: takes a state {wanted}, given {found}",
-                operands=[describe("x", x.node)],
-                site=user_site(),
-                help="start with layer.initial_state(x)",
-            )
-        return given
+        (wanted, tree), (given, _) = flatten(zeros), flatten(state)
+        parts = [as_tensor(part) for part in given]
+        if [part.type for part in parts] == [part.type for part in wanted]:
+            return unflatten(tree, parts)
+        raise (ShapeError if {part.dtype for part in parts} <= {dtype} else DTypeError)(
+            f"{type(self).__name__}: takes a state of {types_of(wanted)}, given {types_of(parts) or None}",
+            operands=[describe("x", x.node)],
+            site=user_site(),
+            help="start with layer.initial_state(x)",
+        )
 
     def initial_state(self, batch: Tensor | UserSize, dtype: DType = f32) -> State:
         if isinstance(batch, Tensor):
@@ -417,6 +418,6 @@ def chosen(known: Tensor, new: State, old: State) -> State:
     return unflatten(tree, [api.where(known, a, b) for a, b in zip(news, olds, strict=True)])
 
 
-def types_of(state: State) -> str:
+def types_of(parts: Sequence[Tensor]) -> str:
     """The types of a state's parts, as errors print them."""
-    return str(map_leaves(lambda x: x.type, state))
+    return ", ".join(str(part.type) for part in parts)
