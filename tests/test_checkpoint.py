@@ -51,7 +51,7 @@ def finished(running: subprocess.Popen[str]) -> str:
     return output
 
 
-@pytest.mark.parametrize("epochs, kills", [(6, 3), pytest.param(25, 50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("epochs, kills", [(6, 3), pytest.param(12, 50, marks=pytest.mark.slow)])
 def test_killed_runs_come_to_the_same_end(epochs: int, kills: int, tmp_path: Path) -> None:
     assert finished(process("kill", tmp_path, epochs, kills)).endswith(f" {kills} kills\n")
 

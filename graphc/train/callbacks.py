@@ -262,7 +262,7 @@ class LearningRate(Monitor):
 
     def number(self, rate: object) -> float:
         """What a function gave, as a rate. Raises `ArgumentError` where it is no number."""
-        if isinstance(rate, (int, float, np.integer, np.floating)):
+        if isinstance(rate, (int, float, np.generic, np.ndarray)) and np.ndim(rate) == 0:
             return float(rate)
         raise ArgumentError(f"LearningRate: the function gave {rate!r}, no number", site=self.site)
 
