@@ -117,3 +117,11 @@ def test_loops_and_branches_count_their_bodies() -> None:
 
     assert flops(lambda x: gr.scan(lambda c, _: (c + x, None), x, length=7)[0]) == 7 * 3
     assert flops(lambda x: gr.cond(gr.sum(x) > 0, lambda: x + 1.0, lambda: gr.tanh(x) * x)) == 3 + 1 + 6
+
+
+def test_layers_that_give_states_are_rows_too() -> None:
+    net = nn.Sequential(nn.LSTM(4, name="memory"), nn.Last(nn.Bidirectional(nn.GRU(2))), nn.Dense(1))
+    rows = {row.path: row for row in net.summary(gr.f32["N", "T", 3]).rows}
+    assert rows["memory"].output == "[N, T, 4], [N, 4], [N, 4]" and rows["memory"].parameters == 16 * (3 + 4 + 1)
+    assert rows["bidirectional"].output == "[N, T, 4], [N, 2], [N, 2]"
+    assert rows["bidirectional/backward"].parameters == 6 * (4 + 2 + 2)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphc.frontend.pure import called_on
 from graphc.frontend.recording import Recording
+from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
-from graphc.frontend.work import for_one, tensors_in, work_by_layer
+from graphc.frontend.work import for_one, work_by_layer
 from graphc.ir.dim import Size
 
 if TYPE_CHECKING:
@@ -64,14 +65,14 @@ def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 def summarised(network: Module, types: Sequence[Any]) -> Summary:
     """The summary of a network that is called on tensors of some types."""
     recording, result = called_on(network, types)
-    layers = layers_by_path(network, recording)
+    outputs = outputs_by_path(recording)
+    layers = {path: layer for path, layer in layers_by_path(network, recording).items() if path in outputs}
     work = work_by_layer(recording, result, layers)
-    outputs = dict(reversed(recording.results))  # of a layer's first call
     rows, known = [], set[Variable]()
-    for path in in_order(layers, [path for path, _ in recording.results]):
+    for path in in_order(layers, list(outputs)):
         own = [p for p in layers[path].parts() if isinstance(p, Variable) and p not in known]
         known.update(own)
-        shapes = ", ".join(f"[{', '.join(map(str, t.type.shape))}]" for t in tensors_in(outputs[path]))
+        shapes = ", ".join(f"[{', '.join(map(str, t.type.shape))}]" for t in outputs[path])
         rows.append(Row(path, type(layers[path]).__name__, shapes, elements(own), for_one(work[path], types)))
     if work[""]:
         rows.append(Row("", "functions", "", 0, for_one(work[""], types)))
@@ -85,11 +86,18 @@ def elements(variables: Sequence[Variable]) -> Size:
 
 
 def layers_by_path(network: Module, recording: Recording) -> dict[str, Module]:
-    """The layers that were called, by their paths; without those that add nothing to their parts' paths."""
+    """A network's layers by their paths, without those that add nothing to their parts' paths."""
     named = [m for m in network.modules() if m.name is not None or not m.transparent]
-    paths = {recording.names.path(m): m for m in named}
-    called = dict(recording.results)
-    return {path: module for path, module in paths.items() if path in called}
+    return {recording.names.path(m): m for m in named}
+
+
+def outputs_by_path(recording: Recording) -> dict[str, list[Tensor]]:
+    """What layers gave when they were first called, by path, in the order in which calls ended."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for label, tensor in recording.results:
+        path, _, _ = label.partition("[")  # what leads to a tensor in nested results comes after it
+        found.setdefault(path, {}).setdefault(label, tensor)
+    return {path: list(tensors.values()) for path, tensors in found.items()}
 
 
 def in_order(layers: dict[str, Module], ended: Sequence[str]) -> list[str]:
