@@ -40,7 +40,6 @@ from graphc.frontend.tensor import Shape, Tensor, TensorLike
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.dim import Size
 from graphc.ir.types import DType, TensorType, f32, f64, i64, u32
-from graphc.ops.size import SizeOf
 from graphc.records import Record
 from graphc.sites import user_site
 
@@ -247,27 +246,18 @@ def open_interval(shape: Sequence[Size], key: Key, dtype: DType) -> Tensor:
 
 
 def random_bits(shape: Sequence[Size], key: Key, word: int) -> Tensor:
-    """u32 words: Threefry of the key at (index of the element in row-major order, stream)."""
-    sizes = tuple(shape)
-    operands = (key.low, key.high, element_index(sizes), as_tensor(key.stream, u32))
-    return apply(ops.Threefry(word), *[stretch(t, sizes) for t in operands])
+    """u32 words: Threefry of the key at (index of the element in row-major order, stream).
+
+    They are made in one long row, whose vectors are full whatever the last size is.
+    """
+    row = (math.prod(shape),)
+    operands = (key.low, key.high, apply(ops.Iota(u32, row, 0)), as_tensor(key.stream, u32))
+    return arranged(apply(ops.Threefry(word), *[stretch(t, row) for t in operands]), tuple(shape))
 
 
-def element_index(shape: tuple[Size, ...]) -> Tensor:
-    """The row-major index of each element as u32."""
-    stride: Size = 1
-    index: Tensor | None = None
-    for axis in reversed(range(len(shape))):
-        place = apply(ops.Iota(u32, shape, axis))
-        place = place if isinstance(stride, int) and stride == 1 else place * size_word(stride)
-        index = place if index is None else index + place
-        stride = shape[axis] * stride
-    return as_tensor(0, u32) if index is None else index
-
-
-def size_word(size: Size) -> Tensor:
-    """A size as u32."""
-    return as_tensor(size, u32) if isinstance(size, int) else apply(SizeOf(u32, size))
+def arranged(row: Tensor, shape: tuple[Size, ...]) -> Tensor:
+    """The elements of a row in a shape."""
+    return row if row.type.shape == shape else apply(ops.Reshape(shape), row)
 
 
 def chosen(key: Key | None) -> Key:
