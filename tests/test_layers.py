@@ -315,6 +315,10 @@ def test_kernel_constraints_reach_the_variable() -> None:
         (lambda: nn.GroupNorm(0), "GroupNorm: groups=0 is not a positive integer"),
         (lambda: nn.SpatialDropout(1.0), "SpatialDropout: rate=1.0 is not in"),
         (lambda: nn.L2(-1), "L2: l2=-1 is not a number of at least 0"),
+        (lambda: nn.Sequential([nn.Dense(2)]), "Sequential: .* is neither a layer nor a function"),
+        (lambda: nn.Sequential(nn.Flatten), "Sequential: .* is neither a layer nor a function"),
+        (lambda: nn.Residual(nn.Dense(2), shortcut=3), "Residual: 3 is neither a layer nor a function"),
+        (lambda: nn.Dense(2).summary("N"), "summary: 'N' is not a type"),
         (lambda: nn.RReLU(0.5, 0.1), "RReLU: slopes from 0.5 to 0.1"),
         (lambda: nn.Maxout(2, 0), "Maxout: pieces=0 is not a positive integer"),
         (lambda: nn.DepthwiseConv2D(3, 0), "DepthwiseConv2D: multiplier=0 is not a positive integer"),
@@ -370,3 +374,18 @@ def test_other_channels_than_the_first_are_refused_not_broadcast(layer: Any, mes
 
 def test_learnt_slopes_have_readable_names() -> None:
     assert list(entry_of(nn.PReLU()).compile().state) == ["prelu/slope"]
+
+
+def test_averages_in_a_loop_are_refused_at_the_users_line() -> None:
+    norm = nn.BatchNorm()
+    program = entry_of(lambda x: gr.scan(lambda c, _: (norm(c, training=True), None), x, length=3)[0])
+    with pytest.raises(TraceError, match="a Variable is assigned in a body") as raised:
+        program.trace()
+    assert "test_layers.py" in str(raised.value.site)
+
+
+def test_an_embedding_may_attend_first() -> None:
+    embedding = nn.Embedding(5, 3)
+    assert entry_of(embedding.attend).compile().f(IMAGES).shape == (6, 5, 4, 5)
+    embedding.build(gr.i32["N"])
+    assert embedding.parameters() == [embedding.table]

@@ -19,7 +19,7 @@ def work_by_layer(recording: Recording, result: Any, layers: Iterable[str]) -> d
     An operation belongs to the innermost of these layers it was made in; a loop as a whole to the one it stands in.
     """
     found: dict[str, Size] = {"": 0, **dict.fromkeys(layers, 0)}
-    for node in reachable([leaf.node for leaf in tensors_in(result)]):
+    for node in reachable([leaf.node for leaf in flatten(result)[0] if isinstance(leaf, Tensor)]):
         found[innermost(recording.paths.get(node, ""), found)] += node.work()
     return found
 
@@ -31,9 +31,12 @@ def innermost(path: str, layers: Container[str]) -> str:
     return path
 
 
-def tensors_in(result: Any) -> list[Tensor]:
-    """The tensors in a nested value, in order."""
-    return [leaf for leaf in flatten(result)[0] if isinstance(leaf, Tensor)]
+def outputs_by_layer(recording: Recording) -> dict[str, list[Tensor]]:
+    """What layers gave in their first calls, by path, in the order in which these ended."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in recording.results:
+        found.setdefault(name.partition("[")[0], {}).setdefault(name, tensor)
+    return {path: list(outputs.values()) for path, outputs in found.items()}
 
 
 def for_one(size: Size, types: Any) -> Size:

@@ -8,7 +8,7 @@ from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import DType, f32
-from graphc.nn.module import Module
+from graphc.nn.module import Module, called
 from graphc.nn.weights import ConstraintLike, InitializerLike, RegularizerLike, expect_count, weight
 from graphc.sites import user_site
 
@@ -54,6 +54,7 @@ class Embedding(Module):
             )
         return api.take(self.table, places, axis=0)
 
+    @called
     def attend(self, x: TensorLike) -> Tensor:
-        """x·tableᵀ, how much x is like each row: [..., features] -> [..., count]. The layer was called before."""
+        """x·tableᵀ, how much x is like each row: [..., features] -> [..., count]."""
         return api.matmul(x, api.matrix_transpose(self.table))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, TypeVar, Unpack
 
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
@@ -15,6 +15,8 @@ from graphc.ir.dim import Size
 from graphc.nn.module import Module
 from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, activation_function, expect_count
 from graphc.sites import user_site
+
+T = TypeVar("T")
 
 
 class Dense(KernelLayer):
@@ -122,6 +124,18 @@ class SpatialDropout(Dropout):
         return (x.type.shape[0], *[1] * (x.ndim - 2), x.type.shape[-1])
 
 
+def expect_functions(layer: Module, parts: Sequence[T]) -> list[T]:
+    """The layers, or functions of a tensor, that another consists of. Raises `ArgumentError` for anything else."""
+    for part in parts:
+        if not callable(part) or isinstance(part, type):
+            raise ArgumentError(
+                f"{type(layer).__name__}: {part!r} is neither a layer nor a function of a tensor",
+                site=layer.site,
+                help="give layers one by one, such as nn.Sequential(nn.Dense(8), nn.softmax), not a list or a class",
+            )
+    return list(parts)
+
+
 class Sequential(Module):
     """Layers, or functions of a tensor, one after the other. Unnamed, it adds nothing to its layers' paths."""
 
@@ -129,7 +143,7 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module | Callable[[Any], Tensor], name: str | None = None):
         super().__init__(name)
-        self.layers = list(layers)
+        self.layers = expect_functions(self, layers)
 
     def __call__(self, x: Any) -> Any:
         for layer in self.layers:
@@ -170,7 +184,8 @@ class Residual(Module):
         name: str | None = None,
     ):
         super().__init__(name)
-        self.layers, self.shortcut = list(layers), shortcut
+        self.layers = expect_functions(self, layers)
+        self.shortcut = None if shortcut is None else expect_functions(self, [shortcut])[0]
         self.activation = activation_function(activation)
 
     def __call__(self, x: TensorLike) -> Tensor:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce, wraps
 from typing import Any, ClassVar
 
-from graphc.errors import Operand, Site, TraceError
+from graphc.errors import ArgumentError, Operand, Site, TraceError
 from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.names import Names
 from graphc.frontend.probe import tensors_in
 from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
-from graphc.frontend.structure import map_leaves
+from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.node import Array
@@ -193,8 +193,12 @@ class Module:
             print(net.summary(gr.f32["N", 64]))
 
         Types may be nested, as arguments are; without any they are those that it was built for. Raises `TraceError`
-        where there are none, and whatever a call raises.
+        where there are none, `ArgumentError` for what is no type, and whatever a call raises.
         """
+        for type_ in flatten(types)[0]:
+            if not isinstance(type_, TensorType):
+                help = 'give what an entry takes, such as gr.f32["N", 64]'
+                raise ArgumentError(f"summary: {type_!r} is not a type", site=user_site(), help=help)
         return summarised(self, types or self.built_for())
 
     def penalty(self, regularizer: Callable[[Tensor], Tensor] | None = None) -> Tensor:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphc.frontend.pure import called_on
 from graphc.frontend.recording import Recording
-from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
-from graphc.frontend.work import for_one, work_by_layer
+from graphc.frontend.work import for_one, outputs_by_layer, work_by_layer
 from graphc.ir.dim import Size
 
 if TYPE_CHECKING:
@@ -65,11 +64,12 @@ def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 def summarised(network: Module, types: Sequence[Any]) -> Summary:
     """The summary of a network that is called on tensors of some types."""
     recording, result = called_on(network, types)
-    outputs = outputs_by_path(recording)
-    layers = {path: layer for path, layer in layers_by_path(network, recording).items() if path in outputs}
-    work = work_by_layer(recording, result, layers)
+    outputs = outputs_by_layer(recording)
+    layers = layers_by_path(network, recording)
+    called = [path for path in outputs if path in layers]
+    work = work_by_layer(recording, result, called)
     rows, known = [], set[Variable]()
-    for path in in_order(layers, list(outputs)):
+    for path in in_order(called):
         own = [p for p in layers[path].parts() if isinstance(p, Variable) and p not in known]
         known.update(own)
         shapes = ", ".join(f"[{', '.join(map(str, t.type.shape))}]" for t in outputs[path])
@@ -86,25 +86,14 @@ def elements(variables: Sequence[Variable]) -> Size:
 
 
 def layers_by_path(network: Module, recording: Recording) -> dict[str, Module]:
-    """A network's layers by their paths, without those that add nothing to their parts' paths."""
-    named = [m for m in network.modules() if m.name is not None or not m.transparent]
-    return {recording.names.path(m): m for m in named}
+    """Its layers by their paths, without those that add nothing to their parts' paths."""
+    return {recording.names.path(m): m for m in network.modules() if m.name is not None or not m.transparent}
 
 
-def outputs_by_path(recording: Recording) -> dict[str, list[Tensor]]:
-    """What layers gave when they were first called, by path, in the order in which calls ended."""
-    found: dict[str, dict[str, Tensor]] = {}
-    for label, tensor in recording.results:
-        path, _, _ = label.partition("[")  # what leads to a tensor in nested results comes after it
-        found.setdefault(path, {}).setdefault(label, tensor)
-    return {path: list(tensors.values()) for path, tensors in found.items()}
-
-
-def in_order(layers: dict[str, Module], ended: Sequence[str]) -> list[str]:
+def in_order(ended: Sequence[str]) -> list[str]:
     """Layers' paths in the order in which calls began, from that in which they ended: a layer before those in it."""
     order: list[str] = []
-    for path in dict.fromkeys(ended):
-        if path in layers:
-            inner = (i for i, other in enumerate(order) if other.startswith(f"{path}/"))
-            order.insert(next(inner, len(order)), path)
+    for path in ended:
+        inner = (i for i, other in enumerate(order) if other.startswith(f"{path}/"))
+        order.insert(next(inner, len(order)), path)
     return order
