@@ -86,7 +86,7 @@ def test_batch_normalisation_lets_gradients_through(environment: dict[str, str])
     assert 0.1 < figure(output, "with: the gradient at the first layer is") < 10
     assert "! the gradient vanishes: at activation" in output
     accuracy = dict(re.findall(r"(with\w*): loss .* test accuracy ([\d.]+)%", output))
-    assert float(accuracy["without"]) < 50 and float(accuracy["with"]) > 95
+    assert float(accuracy["without"]) < 50 and float(accuracy["with"]) > 94
 
 
 @pytest.mark.slow
