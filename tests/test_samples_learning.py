@@ -56,6 +56,7 @@ def test_an_ensemble_knows_where_it_does_not_know(environment: dict[str, str]) -
     assert mean < figure(output, "one network's error where points are")
 
 
+@pytest.mark.slow
 def test_dropout_and_early_stopping_keep_a_network_from_learning_noise(environment: dict[str, str]) -> None:
     output = output_of(environment, "dropout")
     rows = re.findall(r"^(.+?)  +([\d.]+)% +([\d.]+)% +([\d.]+)$", output, re.MULTILINE)
