@@ -28,6 +28,8 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "truncated_normal": lambda key: gr.random.truncated_normal((1000, 20), key),
     "exponential": lambda key: gr.random.exponential((1000, 20), key, 2.0),
     "gumbel": lambda key: gr.random.gumbel((1000, 20), key),
+    "gamma": lambda key: gr.random.gamma(2.5, (1000, 20), key, 2.0),
+    "beta": lambda key: gr.random.beta(2.0, 3.0, (1000, 20), key),
     "bernoulli": lambda key: gr.random.bernoulli(0.3, (1000, 20), key),
     "randint": lambda key: gr.random.randint(-3, 7, (1000, 20), key),
     "permutation": lambda key: gr.random.permutation(1000, key=key),
@@ -37,8 +39,8 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
 #: Means and variances of the distributions above.
 MOMENTS = {
     "uniform": (1.0, 16 / 12), "normal": (0.5, 4.0), "truncated_normal": (0.0, 0.774), "exponential": (2.0, 4.0),
-    "gumbel": (0.5772, np.pi**2 / 6), "bernoulli": (0.3, 0.21), "randint": (1.5, 99 / 12),
-    "permutation": (499.5, (1000**2 - 1) / 12), "categorical": (1.6, 0.44),
+    "gumbel": (0.5772, np.pi**2 / 6), "gamma": (5.0, 10.0), "beta": (0.4, 0.04), "bernoulli": (0.3, 0.21),
+    "randint": (1.5, 99 / 12), "permutation": (499.5, (1000**2 - 1) / 12), "categorical": (1.6, 0.44),
 }  # fmt: skip
 
 
@@ -116,3 +118,17 @@ def test_numbers_that_are_no_floats_are_refused() -> None:
         gr.interpret(lambda seed: gr.random.gumbel((3,), gr.random.key(seed), dtype=gr.i32))(np.int64(1))
     with pytest.raises(DTypeError, match="are no logits"):
         gr.interpret(lambda x: gr.random.categorical(x, key=gr.random.key(1)))(np.int32([1, 2]))
+
+
+def test_numbers_depend_on_the_place_in_row_major_order_only() -> None:
+    """So the first rows keep theirs when there are more, and loops run over all as one row."""
+
+    @gr.jit
+    def draw(x: gr.f32["N", 3, "W"], seed: gr.i64):
+        key = gr.random.key(seed)
+        return gr.random.normal(x.shape, key), gr.random.normal((60,), key), gr.random.normal((), key)
+
+    cube, row, one = draw(np.zeros((4, 3, 5), np.float32), 3)
+    np.testing.assert_array_equal(cube.ravel(), row)
+    np.testing.assert_array_equal(one, row[0])
+    np.testing.assert_array_equal(draw(np.zeros((2, 3, 5), np.float32), 3)[0], cube[:2])

@@ -38,6 +38,7 @@ def test_lenet_reads_digits(environment: dict[str, str]) -> None:
     assert accuracy >= 98.5
 
 
+@pytest.mark.slow
 def test_eight_numbers_of_the_autoencoder_hold_more_than_eight_components(environment: dict[str, str]) -> None:
     own, linear = figures(environment, "autoencoder", r"error on the test: ([\d.]+)", r"components: +([\d.]+)")
     assert own < 0.55 * linear
