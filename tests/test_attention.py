@@ -11,9 +11,9 @@ import pytest
 import graphc as gr
 from graphc import nn
 from graphc.errors import DTypeError, ShapeError
+from graphc.frontend import attention_blocks
 from graphc.ir.dim import evaluate
 from graphc.ir.node import Array
-from graphc.nn import attention_blocks
 from graphc.passes.pipeline import optimise
 from graphc.runtime.targets import target
 from graphc.schedule.program import schedule_entry
@@ -106,7 +106,7 @@ CAUSES = {"all": (False, None), "causal": (True, None), "mask": (False, "full"),
 def test_blocks_of_keys_give_the_same(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten keys in blocks of four, so that the last one is not full."""
     monkeypatch.setattr(attention_blocks, "BLOCK", 4)
-    monkeypatch.setattr("graphc.nn.attention.LARGE", 8)
+    monkeypatch.setattr("graphc.frontend.attention.LARGE", 8)
     causal, kind = CAUSES[case]
     rng = np.random.default_rng(11)
     q, k, v = (rng.normal(size=(2, 3, *s)) for s in ((7, 5), (10, 5), (10, 6)))
@@ -127,7 +127,7 @@ def test_blocks_of_keys_give_the_same(case: str, monkeypatch: pytest.MonkeyPatch
 
 def test_blocks_of_16_bit_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "BLOCK", 4)
-    monkeypatch.setattr("graphc.nn.attention.LARGE", 4)
+    monkeypatch.setattr("graphc.frontend.attention.LARGE", 4)
     x = np.random.default_rng(14).normal(size=(2, 9, 8)).astype(np.float16)
     got = gr.jit(lambda x: nn.dot_product_attention(x, x, x, causal=True))(x)
     assert got.dtype == np.float16
@@ -149,14 +149,14 @@ def test_blocks_under_vmap_and_jvp(monkeypatch: pytest.MonkeyPatch) -> None:
         return gr.vmap(function)(x), gr.vmap(gradient)(x), gr.jvp(function, (x[0],), (direction[0],))[1]
 
     plain = gr.jit(lambda x, direction: everything(x, direction))(x, direction)
-    monkeypatch.setattr("graphc.nn.attention.LARGE", 1)
+    monkeypatch.setattr("graphc.frontend.attention.LARGE", 1)
     for got, expected in zip(gr.jit(everything)(x, direction), plain, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_blocks_differentiate_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_blocks, "BLOCK", 2)
-    monkeypatch.setattr("graphc.nn.attention.LARGE", 1)
+    monkeypatch.setattr("graphc.frontend.attention.LARGE", 1)
     rng = np.random.default_rng(12)
     q, k, v = (rng.normal(size=(1, 1, 3, 2)) for _ in range(3))
     assert gr.check_grads(lambda q, k, v: nn.dot_product_attention(q, k, v, causal=True), q, k, v, order=2).worst < 1e-4

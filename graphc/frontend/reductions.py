@@ -16,6 +16,7 @@ from graphc.frontend.elementwise import (
     not_equal,
     numeric,
     sqrt,
+    stop_gradient,
     subtract,
     truth,
     where,
@@ -42,6 +43,11 @@ def prod(x: TensorLike, axis: Axis = None, *, dtype: DType | None = None, keepdi
 def max(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """The largest element over axes, which must not be empty; a NaN wins; equal ones share the gradient."""
     return reduce(ops.ReduceMax, nonempty("max", numeric(x), axis), axis, keepdims)
+
+
+def largest(x: Tensor, axis: Axis) -> Tensor:
+    """The maximum along axes, kept as axes of size 1, a constant to differentiation; −∞ over no elements."""
+    return stop_gradient(reduce(ops.ReduceMax, x, axis, keepdims=True))
 
 
 def min(x: TensorLike, axis: Axis = None, *, keepdims: bool = False) -> Tensor:

@@ -11,7 +11,8 @@ import numpy as np
 
 import graphc.frontend.api as api
 from graphc.errors import TraceError
-from graphc.ir.dim import Dim, Size, excludes_zero, known_le
+from graphc.ir.dim import Dim, excludes_zero, known_le
+from graphc.ir.dim import Size as Size
 from graphc.sites import user_site
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from graphc.errors import ArgumentError
-from graphc.runtime.tree import Tree, unflatten
+from graphc.runtime.tree import Tree
+from graphc.runtime.tree import unflatten as unflatten
 from graphc.sites import user_site
 
 Leaf = TypeVar("Leaf")

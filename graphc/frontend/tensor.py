@@ -12,7 +12,8 @@ import graphc.frontend.api as api
 from graphc.errors import TraceError
 from graphc.frontend.recording import Recording
 from graphc.frontend.size import SymbolicSize, UserSize, is_size, user_size
-from graphc.ir.node import Array, Input, Node, Read
+from graphc.ir.node import Array as Array
+from graphc.ir.node import Input, Node, Read
 from graphc.ir.types import DType, TensorType
 from graphc.sites import user_site
 

@@ -1,9 +1,9 @@
 """Networks: layers with parameters, and functions."""
 
+from graphc.frontend.attention import dot_product_attention
 from graphc.frontend.convolution import conv, conv_transpose
 from graphc.frontend.suggest import refusing
 from graphc.nn.activation_layers import Maxout, PReLU, RReLU
-from graphc.nn.attention import dot_product_attention
 from graphc.nn.attention_layers import LearnedPositions, MultiHeadAttention, SinusoidalPositions, TransformerBlock
 from graphc.nn.constraints import MaxNorm, NonNegative, UnitNorm
 from graphc.nn.convolution import (

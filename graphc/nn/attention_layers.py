@@ -9,10 +9,10 @@ from typing import Any, TypeVar, Unpack
 from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api
+from graphc.frontend.attention import dot_product_attention
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import current, describe
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.nn.attention import dot_product_attention
 from graphc.nn.layers import Dense, Dropout
 from graphc.nn.module import Module
 from graphc.nn.normalization_layers import LayerNorm

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from graphc import ops
 from graphc.errors import ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
 from graphc.frontend.indexing import one_hot
 from graphc.frontend.recording import describe
-from graphc.frontend.reductions import as_float, normal_axes, reduce
+from graphc.frontend.reductions import as_float, largest, normal_axes
 from graphc.frontend.tensor import Axis, Tensor, TensorLike
 from graphc.sites import user_site
 
@@ -230,11 +229,6 @@ def centred(x: TensorLike, axis: Axis) -> Tensor:
     """x minus its maximum along an axis, which changes no softmax and is a constant to differentiation."""
     x = as_float(x)
     return x - largest(x, axis)
-
-
-def largest(x: Tensor, axis: Axis) -> Tensor:
-    """The maximum along axes, kept as axes of size 1, a constant to differentiation; −∞ over no elements."""
-    return api.stop_gradient(reduce(ops.ReduceMax, x, axis, keepdims=True))
 
 
 def between(x: Tensor, low: float, high: float) -> Tensor:

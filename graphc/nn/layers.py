@@ -10,8 +10,8 @@ from graphc.frontend import api, random
 from graphc.frontend.modes import undecided
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
+from graphc.frontend.size import Size
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.ir.dim import Size
 from graphc.nn.module import Module
 from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, activation_function, expect_count
 from graphc.sites import user_site

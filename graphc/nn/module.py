@@ -17,9 +17,8 @@ from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
 from graphc.frontend.structure import flatten, map_leaves
-from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.frontend.tensor import Array, Tensor, TensorLike
 from graphc.frontend.variable import Variable
-from graphc.ir.node import Array
 from graphc.ir.types import TensorType, f32
 from graphc.nn.summary import Summary, summarised
 from graphc.sites import user_site

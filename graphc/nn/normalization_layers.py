@@ -12,9 +12,9 @@ from graphc.frontend.modes import undecided
 from graphc.frontend.promotion import cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float, count, normal_axes
+from graphc.frontend.size import Size
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
-from graphc.ir.dim import Size
 from graphc.nn.module import Module
 from graphc.nn.normalization import batch_norm, group_norm, instance_norm, layer_norm, moments, rms_norm
 from graphc.nn.weights import InitializerLike, expect_count, parameter_dtype, weight

@@ -20,7 +20,7 @@ from graphc.frontend.promotion import as_tensor
 from graphc.frontend.random import Key
 from graphc.frontend.recording import describe
 from graphc.frontend.size import UserSize
-from graphc.frontend.structure import flatten
+from graphc.frontend.structure import flatten, unflatten
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Initial, Variable
 from graphc.ir.types import DType, TensorType, bool_, f32, i32
@@ -38,7 +38,6 @@ from graphc.nn.weights import (
     expect_count,
     weight,
 )
-from graphc.runtime.tree import unflatten
 from graphc.sites import user_site
 
 #: What a layer carries from step to step: a tensor, or a tuple of states.

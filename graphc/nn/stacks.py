@@ -12,7 +12,7 @@ from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.size import UserSize
-from graphc.frontend.structure import flatten
+from graphc.frontend.structure import flatten, unflatten
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import DType, f32
@@ -20,7 +20,6 @@ from graphc.nn.layers import Dropout
 from graphc.nn.module import Module, called
 from graphc.nn.recurrent import RecurrentLayer, State, expect_new
 from graphc.nn.weights import expect_count
-from graphc.runtime.tree import unflatten
 from graphc.sites import user_site
 
 

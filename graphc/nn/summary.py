@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphc.frontend.pure import called_on
 from graphc.frontend.recording import Recording
+from graphc.frontend.size import Size
 from graphc.frontend.variable import Variable
 from graphc.frontend.work import for_one, outputs_by_layer, work_by_layer
-from graphc.ir.dim import Size
 
 if TYPE_CHECKING:
     from graphc.nn.module import Module

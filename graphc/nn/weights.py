@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from graphc import init
 from graphc.errors import ArgumentError
+from graphc.frontend.size import Size
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.frontend.windows import is_count
-from graphc.ir.dim import Size
 from graphc.ir.types import DType, f32
 from graphc.nn import functional
 from graphc.nn.constraints import Constraint, constraint_function

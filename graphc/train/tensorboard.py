@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphc.errors import ArgumentError
-from graphc.ir.node import Array
+from graphc.frontend.tensor import Array
 from graphc.sites import user_site
 from graphc.train.callbacks import Callback, expect_count
 from graphc.train.loop import VALIDATION

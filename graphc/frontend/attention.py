@@ -8,15 +8,14 @@ from collections.abc import Callable
 from graphc import ops
 from graphc.errors import DTypeError, ShapeError
 from graphc.frontend import api
+from graphc.frontend.attention_blocks import attend_by_blocks
 from graphc.frontend.composite import composite
 from graphc.frontend.promotion import apply, as_tensor
 from graphc.frontend.recording import describe
-from graphc.frontend.reductions import as_float
+from graphc.frontend.reductions import as_float, largest
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.dim import typical
 from graphc.ir.types import i32
-from graphc.nn.attention_blocks import attend_by_blocks
-from graphc.nn.functional import largest
 from graphc.sites import user_site
 
 __all__ = ["dot_product_attention"]
