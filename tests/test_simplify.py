@@ -101,6 +101,8 @@ EXAMPLES: list[tuple[str, Callable[[Draw], Node]]] = [
     ("slice_below_concat", lambda d: build.slice_(build.concat([d(N, 2), d(3, 2)], 0), (N, 0), (N + 2, 2))),
     ("drop_empty_pad", lambda d: d.scope.node(Pad((0, 0), (0, 0), (0, 0)), d(N, 3), d())),
     ("flatten_concat", lambda d: d.scope.node(Concat(1), d(N, 3))),
+    ("flatten_concat", lambda d: build.concat([d(N, 2), d(N, 0), d(N, 3)], 1)),
+    ("flatten_concat", lambda d: build.concat([d(N, 0), d(N, 0)], 1)),
     ("flatten_concat", lambda d: build.concat([build.concat([d(N, 1), d(N, 2)], 1), d(N, 3)], 1)),
     ("squeeze_reduction", lambda d: reduce_sum(d(N, 1, 3), 1, 2)),
     ("squeeze_reduction", lambda d: reduce_sum(d(N, 1, 3), 2)),

@@ -192,13 +192,15 @@ def drop_empty_pad(node: Node, op: Pad) -> Node | None:
 
 @structural(Concat)
 def flatten_concat(node: Node, op: Concat) -> Node | None:
-    """One operand is itself; a concatenation within one along the same axis gives its operands to the outer."""
-    if len(node.inputs) == 1:
-        return node.inputs[0]
-    if not any(x.op == op for x in node.inputs):
-        return None
+    """One operand is itself; a concatenation within one along the same axis gives its operands to the outer.
+
+    Operands that are known to be empty are left out, but for one where all are.
+    """
     parts = [y for x in node.inputs for y in (x.inputs if x.op == op else (x,))]
-    return node.scope.node(op, *parts)
+    parts = [x for x in parts if x.type.shape[op.axis] != 0] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    return node.scope.node(op, *parts) if tuple(parts) != node.inputs else None
 
 
 # Reductions
