@@ -260,10 +260,10 @@ NAMED: dict[str, Initializer] = {
 
 
 def get(initializer: str | Initializer) -> Initializer:
-    """An initialiser by name, or itself."""
-    if not isinstance(initializer, str):
+    """An initialiser by name, or itself. Raises `ArgumentError` for what is neither a name of one nor a function."""
+    if callable(initializer):
         return initializer
-    if initializer not in NAMED:
+    if not isinstance(initializer, str) or initializer not in NAMED:
         raise ArgumentError(f"no initialiser {initializer!r}", site=user_site(), help=", ".join(NAMED))
     return NAMED[initializer]
 

@@ -14,7 +14,15 @@ from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.nn.functional import prelu
 from graphc.nn.module import Module
-from graphc.nn.weights import InitializerLike, KernelLayer, KernelOptions, expect_count, parameter_dtype, weight
+from graphc.nn.weights import (
+    InitializerLike,
+    KernelLayer,
+    KernelOptions,
+    expect_count,
+    is_number,
+    parameter_dtype,
+    weight,
+)
 from graphc.sites import user_site
 
 #: What a learnt slope starts with.
@@ -61,7 +69,7 @@ class RReLU(Module):
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, name: str | None = None):
         super().__init__(name)
         self.stem = "rrelu"
-        if not 0 <= lower <= upper:
+        if not (is_number(lower) and is_number(upper) and 0 <= lower <= upper):
             raise ArgumentError(f"RReLU: slopes from {lower!r} to {upper!r}", site=self.site, help="0 ≤ lower ≤ upper")
         self.lower, self.upper = lower, upper
 

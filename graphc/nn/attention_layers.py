@@ -22,6 +22,7 @@ from graphc.nn.weights import (
     KernelOptions,
     RegularizerLike,
     expect_count,
+    is_number,
     parameter_dtype,
     weight,
 )
@@ -168,11 +169,16 @@ class SinusoidalPositions(Module):
 
         hidden = nn.SinusoidalPositions()(tokens(text))        # f32[N, T, 64] -> f32[N, T, 64]
 
-    Raises `ShapeError` for an x of other axes than [batch, time, width].
+    Raises `ArgumentError` for a base that is no positive number, `ShapeError` for an x of other axes than
+    [batch, time, width].
     """
 
     def __init__(self, base: float = 10_000.0, name: str | None = None):
         super().__init__(name)
+        if not (is_number(base) and base > 0):
+            raise ArgumentError(
+                f"SinusoidalPositions: base={base!r} is not a positive number", site=self.site, help="10_000 is usual"
+            )
         self.base = base
 
     def __call__(self, x: TensorLike) -> Tensor:

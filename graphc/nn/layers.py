@@ -12,8 +12,9 @@ from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.size import Size
 from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.frontend.windows import is_count
 from graphc.nn.module import Module
-from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, activation_function, expect_count
+from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, activation_function, expect_count, expect_rate
 from graphc.sites import user_site
 
 T = TypeVar("T")
@@ -69,12 +70,19 @@ class Reshape(Module):
 
         nn.Reshape((8, 8, 1))        # f32[N, 64] -> f32[N, 8, 8, 1]
 
-    Raises `ShapeError` for a scalar, and where the elements do not fit.
+    Raises `ArgumentError` for a shape that is none, `ShapeError` for a scalar, and where the elements do not fit.
     """
 
     def __init__(self, shape: int | Sequence[int], name: str | None = None):
         super().__init__(name)
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        sizes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        if not all(is_count(size, -1) for size in sizes):
+            raise ArgumentError(
+                f"Reshape: shape={shape!r} is not one of sizes",
+                site=self.site,
+                help="sizes without the batch, of which one may be -1: nn.Reshape((8, 8, 1))",
+            )
+        self.shape = sizes
 
     def __call__(self, x: TensorLike) -> Tensor:
         tensor = as_tensor(x)
@@ -92,8 +100,7 @@ class Dropout(Module):
 
     def __init__(self, rate: float, name: str | None = None):
         super().__init__(name)
-        if not 0 <= rate < 1:
-            raise ArgumentError(f"{type(self).__name__}: rate={rate} is not in [0, 1)", site=self.site)
+        expect_rate(self, rate=rate)
         self.rate = rate
 
     def drawn(self, x: Tensor) -> tuple[Size, ...]:

@@ -20,6 +20,7 @@ from graphc.frontend.structure import flatten, map_leaves
 from graphc.frontend.tensor import Array, Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import TensorType, f32
+from graphc.nn.arguments import answering, expect_bound
 from graphc.nn.summary import Summary, summarised
 from graphc.sites import user_site
 
@@ -37,7 +38,12 @@ class Module:
 
     name: str | None = None
 
+    @answering
     def __init__(self, name: str | None = None):
+        if name is not None and not (isinstance(name, str) and name):
+            raise ArgumentError(
+                f"{type(self).__name__}: name={name!r}", site=self.site, help="a name is a text, such as \"encoder\""
+            )
         self.name = name
 
     def __new__(cls, *args: Any, **options: Any) -> Module:
@@ -49,6 +55,8 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = answering(cls.__dict__["__init__"])  # type: ignore[method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = called(cls.__dict__["__call__"])  # type: ignore[method-assign]
         if "build" in cls.__dict__:
@@ -222,11 +230,13 @@ def applied(
 
 def called(call: Callable[..., Any]) -> Callable[..., Any]:
     """A layer's `__call__`, or another way to call it, within its path and mode, its Variables built."""
-    wants_mode = "training" in inspect.signature(call).parameters
+    signature = inspect.signature(call)
+    wants_mode = "training" in signature.parameters
 
     @wraps(call)
     def wrapper(self: Module, *args: Any, training: bool | None = None, **options: Any) -> Any:
         recording = current(f"{type(self).__name__} is called")
+        expect_bound(f"{type(self).__name__}, called", signature, args, options)
         if self in recording.calls:
             return call(self, *args, **({"training": training} if wants_mode else {}), **options)
         path = recording.module_path

@@ -17,7 +17,7 @@ from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.nn.module import Module
 from graphc.nn.normalization import batch_norm, group_norm, instance_norm, layer_norm, moments, rms_norm
-from graphc.nn.weights import InitializerLike, expect_count, parameter_dtype, weight
+from graphc.nn.weights import InitializerLike, expect_count, is_number, parameter_dtype, weight
 from graphc.sites import user_site
 
 
@@ -85,8 +85,8 @@ class Normalization(Module):
 
 
 def checked_eps(layer: Module, eps: float) -> float:
-    """What variances are enlarged by. Raises `ArgumentError` where it is below 0."""
-    if eps >= 0:
+    """What variances are enlarged by. Raises `ArgumentError` where it is no number, or below 0."""
+    if is_number(eps) and eps >= 0:
         return eps
     raise ArgumentError(f"{type(layer).__name__}: eps={eps!r} is not a number of at least 0", site=layer.site)
 
@@ -130,8 +130,12 @@ class BatchNorm(Normalization):
         usual = BATCH_STYLES[style]
         self.eps = checked_eps(self, usual.eps if eps is None else eps)
         self.momentum = usual.momentum if momentum is None else momentum
-        if not 0 <= self.momentum <= 1:
-            raise ArgumentError(f"BatchNorm: momentum={momentum!r} is not in [0, 1]", site=self.site)
+        if not (is_number(self.momentum) and 0 <= self.momentum <= 1):
+            raise ArgumentError(
+                f"BatchNorm: momentum={momentum!r} is not in [0, 1]",
+                site=self.site,
+                help="the rate at which the old average is kept, such as 0.9",
+            )
         self.unbiased = usual.unbiased
 
     def build(self, x: Tensor) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
+import numpy as np
+
 from graphc import init
 from graphc.errors import ArgumentError
 from graphc.frontend.size import Size
@@ -35,7 +37,7 @@ def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor
     """An activation by name, as a function, or None for none."""
     if activation is None or callable(activation):
         return activation
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=", ".join(sorted(ACTIVATIONS)))
     return ACTIVATIONS[activation]
 
@@ -71,6 +73,22 @@ def expect_count(layer: Module, **arguments: Any) -> None:
         if not is_count(value, 1):
             raise ArgumentError(
                 f"{type(layer).__name__}: {name}={value!r} is not a positive integer", site=layer.site
+            )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that is neither NaN nor infinite."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def expect_rate(layer: Module, **arguments: Any) -> None:
+    """Raise `ArgumentError` unless arguments are numbers of [0, 1)."""
+    for name, value in arguments.items():
+        if not (is_number(value) and 0 <= value < 1):
+            raise ArgumentError(
+                f"{type(layer).__name__}: {name}={value!r} is not in [0, 1)",
+                site=layer.site,
+                help="a probability: the share that is dropped, such as 0.1",
             )
 
 

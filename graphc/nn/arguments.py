@@ -1,0 +1,113 @@
+"""What layers are made with: arguments that they do not take are answered with what they do, at the user's line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache, wraps
+from typing import Any, ParamSpec, get_args
+
+from graphc.errors import ArgumentError
+from graphc.sites import user_site
+
+P = ParamSpec("P")
+
+#: Arguments of other libraries' layers, by what they are called here.
+COUNTERPARTS = {
+    "activation": ("nonlinearity",),
+    "causal": ("is_causal", "use_causal_mask"),
+    "count": ("num_embeddings", "vocab_size", "input_dim"),
+    "dilation": ("dilation_rate",),
+    "dropout": ("rate", "p", "dropout_rate"),
+    "eps": ("epsilon", "layer_norm_eps"),
+    "features": ("embedding_dim", "output_dim"),
+    "filters": ("out_channels", "features"),
+    "groups": ("num_groups", "feature_group_count"),
+    "heads": ("num_heads", "nhead"),
+    "hidden": ("dim_feedforward", "intermediate_dim"),
+    "in_channels": ("input_shape",),
+    "merge": ("merge_mode",),
+    "multiplier": ("depth_multiplier", "channel_multiplier"),
+    "pre_norm": ("norm_first",),
+    "rate": ("p", "dropout", "dropout_rate"),
+    "reverse": ("go_backwards",),
+    "shape": ("target_shape", "unflattened_size"),
+    "strides": ("stride",),
+    "units": ("hidden_size", "out_features", "features"),
+    "use_bias": ("bias", "center", "affine", "elementwise_affine"),
+    "use_scale": ("scale", "affine", "elementwise_affine"),
+    "window": ("pool_size", "kernel_size"),
+}
+
+#: Arguments of other libraries' layers that have no place here, by what to say.
+ANSWERS = {
+    "ys, state = layer(x) has both; nn.Last(layer) gives the last output alone": ("return_sequences", "return_state"),
+    "the state is kept by nn.Stateful(layer, batch)": ("stateful",),
+    "layers one on the other are nn.Stack(layer, layer)": ("num_layers",),
+    "both directions are nn.Bidirectional(layer)": ("bidirectional",),
+    "the sizes of what comes in are read off the first x": (
+        "embed_dim", "d_model", "in_features", "input_shape", "input_dim", "input_size", "num_features",
+    ),
+    "the batch is the first axis, channels are the last": ("batch_first", "data_format"),
+    "features or channels are the last axis": ("axis", "dim"),
+    "parameters have the dtype of the first x": ("dtype", "param_dtype"),
+    "set layer.trainable = False": ("trainable",),
+}  # fmt: skip
+
+
+def answering(init: Callable[P, None]) -> Callable[P, None]:
+    """A layer's `__init__` that raises `ArgumentError` for arguments that it does not take."""
+
+    @wraps(init)
+    def wrapper(*args: P.args, **options: P.kwargs) -> None:
+        self, *rest = args
+        expect_taken(type(self).__name__, init, rest, options)
+        init(*args, **options)
+
+    return wrapper
+
+
+def expect_taken(layer: str, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Raise `ArgumentError` unless an `__init__` takes such arguments."""
+    signature, rest = taken(init)
+    own = [name for name in list(signature.parameters)[1:] if name != rest]
+    more = [] if rest is None else names_in(signature.parameters[rest].annotation)
+    for name in options:
+        if name not in own and (more or rest is None) and name not in more:
+            raise ArgumentError(f"{layer}: takes no {name!r}", site=user_site(), help=advice(name, own + more))
+    expect_bound(layer, signature, args, options)
+
+
+def expect_bound(name: str, signature: inspect.Signature, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Raise `ArgumentError` unless a method can be called with such arguments after `self`."""
+    try:
+        signature.bind(None, *args, **options)
+    except TypeError as error:
+        names = ", ".join(list(signature.parameters)[1:])
+        raise ArgumentError(f"{name}: {error}", site=user_site(), help=f"it takes {names}") from None
+
+
+@cache
+def taken(init: Callable[..., None]) -> tuple[inspect.Signature, str | None]:
+    """The signature of an `__init__`, and the name of its `**options`, if it has them."""
+    try:
+        signature = inspect.signature(init, eval_str=True)
+    except NameError:  # annotations that only a type checker reads
+        signature = inspect.signature(init)
+    rest = (name for name, p in signature.parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD)
+    return signature, next(rest, None)
+
+
+def names_in(annotation: Any) -> list[str]:
+    """The names of `**options: Unpack[Options]`; none where it does not say."""
+    return [name for options in get_args(annotation) for name in getattr(options, "__annotations__", ())]
+
+
+def advice(name: str, names: Sequence[str]) -> str:
+    """What to do instead of giving an argument of some name."""
+    ours = [own for own in names if name in COUNTERPARTS.get(own, ())] or get_close_matches(name, names, 1, 0.75)
+    if ours:
+        return f"give {' and '.join(f'{own}=' for own in ours)}"
+    answers = (answer for answer, theirs in ANSWERS.items() if name in theirs)
+    return next(answers, f"it takes {', '.join(names)}")
