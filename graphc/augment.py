@@ -288,6 +288,7 @@ ALTERNATIVES = {
     **dict.fromkeys(("RandomRotation", "rotate", "random_rotation"), "augment.random_rotate"),
     **dict.fromkeys(("RandomZoom", "random_zoom", "zoom"), "augment.random_scale"),
     **dict.fromkeys(("RandomAffine", "RandomShear", "random_shear", "RandomPerspective"), "augment.random_affine"),
+    **dict.fromkeys(("RandomCrop", "random_crop"), "augment.random_shift, which keeps the size"),
     **dict.fromkeys(("RandomFlip", "RandomHorizontalFlip", "RandomVerticalFlip", "flip"), "augment.random_flip"),
     **dict.fromkeys(("GaussianNoise", "gaussian_noise", "noise"), "augment.random_noise"),
     **dict.fromkeys(("RandomBrightness", "ColorJitter", "brightness"), "augment.random_brightness"),

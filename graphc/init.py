@@ -275,8 +275,8 @@ __all__ = [
 
 #: Names of other libraries.
 ALTERNATIVES = {
-    **{f"xavier_{kind}": f"init.glorot_{kind}" for kind in ("uniform", "normal")},
-    **{f"kaiming_{kind}": f"init.he_{kind}" for kind in ("uniform", "normal")},
+    **{f"xavier_{kind}{end}": f"init.glorot_{kind}" for kind in ("uniform", "normal") for end in ("", "_")},
+    **{f"kaiming_{kind}{end}": f"init.he_{kind}" for kind in ("uniform", "normal") for end in ("", "_")},
     "calculate_gain": "init.gain",
     "eye": "gr.Variable(np.eye(n)): an initial value may be an array",
 }

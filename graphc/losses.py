@@ -18,7 +18,7 @@ from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
 from graphc.frontend.indexing import matches
-from graphc.frontend.indices import expect_range, integer
+from graphc.frontend.indices import expect_range
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
@@ -117,7 +117,14 @@ def sparse_softmax_cross_entropy(
     Label smoothing as in `softmax_cross_entropy`. Labels that are arguments of the entry are range-checked when it is
     called.
     """
-    x, labels = as_float(logits), integer("sparse_softmax_cross_entropy", target)
+    x, labels = as_float(logits), as_tensor(target)
+    if not labels.dtype.is_integer:
+        raise DTypeError(
+            f"sparse_softmax_cross_entropy: the target is {labels.dtype}, labels are integers",
+            operands=[describe("logits", x.node), describe("target", labels.node)],
+            site=user_site(),
+            help="logits come first, then labels: y.astype(gr.i32) casts; for distributions softmax_cross_entropy",
+        )
     if x.type.shape[:-1] != labels.type.shape:
         raise ShapeError(
             f"sparse_softmax_cross_entropy: logits {x.type} want labels of shape ({', '.join(map(str, x.shape[:-1]))})",
@@ -213,9 +220,13 @@ ALTERNATIVES = {
         ("cross_entropy", "CrossEntropyLoss", "nll_loss", "sparse_categorical_crossentropy"),
         "losses.sparse_softmax_cross_entropy(logits, labels), losses.softmax_cross_entropy for probabilities",
     ),
-    "categorical_crossentropy": "losses.softmax_cross_entropy(logits, target)",
     **dict.fromkeys(
-        ("binary_crossentropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss"),
+        ("categorical_crossentropy", "CategoricalCrossentropy"), "losses.softmax_cross_entropy(logits, target)"
+    ),
+    "SparseCategoricalCrossentropy": "losses.sparse_softmax_cross_entropy(logits, labels)",
+    **dict.fromkeys(
+        ("binary_crossentropy", "binary_cross_entropy", "binary_cross_entropy_with_logits", "BCEWithLogitsLoss",
+         "BCELoss", "BinaryCrossentropy"),
         "losses.sigmoid_cross_entropy(logits, target)",
     ),
 }

@@ -167,7 +167,7 @@ def test_labels_that_are_arguments_get_a_range() -> None:
     "x, y, kind, message",
     [
         ((4, 3), np.zeros((4, 1), np.int32), errors.ShapeError, r"want labels of shape \(4\)"),
-        ((4, 3), np.zeros(4, np.float32), errors.DTypeError, "indices are f32"),
+        ((4, 3), np.zeros(4, np.float32), errors.DTypeError, "labels are integers"),
     ],
 )
 def test_bad_labels_are_refused(x: tuple[int, ...], y: Any, kind: type[Exception], message: str) -> None:

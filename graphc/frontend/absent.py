@@ -60,12 +60,17 @@ ALTERNATIVES = {
     **dict.fromkeys(
         ("randn", "rand", "randint", "normal", "uniform", "dropout"), "it is in graphc.random or graphc.nn"
     ),
+    "tensor": "gr.asarray, for what is in a graph; entries and gr.jit take NumPy arrays",
+    "no_grad": "leave it out: nothing is differentiated unless gr.gradients asks for it",
+    **dict.fromkeys(("manual_seed", "set_seed"), "program.compile() and then init(seed=…)"),
+    **dict.fromkeys(("to_categorical", "onehot"), "gr.one_hot(labels, classes)"),
+    "save": "compiled.save(path) for a program's state; of a tensor: return it, entries give NumPy arrays",
     "half": "gr.f16", "double": "gr.f64", "long": "gr.i64",
     "gammaln": "gr.lgamma", "psi": "gr.digamma", "polygamma": "gr.grad of gr.digamma", "xlogx": "gr.xlogy(x, x)",
     "gamma": "gr.exp(gr.lgamma(x)) for x > 0", "i0": "compute it outside the entry, or write its series",
     "ndtri": "gr.erfinv(2 * p - 1) * 2**0.5", "ndtr": "0.5 * gr.erfc(-x / 2**0.5)",
     **dict.fromkeys(
-        ("array_repr", "array_str", "save", "savez", "loadtxt"), "return the tensor: entries give NumPy arrays"
+        ("array_repr", "array_str", "savez", "loadtxt"), "return the tensor: entries give NumPy arrays"
     ),
 }  # fmt: skip
 #: What tensors of other libraries have, and graphc's do not.

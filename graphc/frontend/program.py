@@ -14,6 +14,7 @@ from graphc.frontend.names import Names
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording
 from graphc.frontend.signature import argument_types, caller_locals, expect_function, site_of
+from graphc.frontend.suggest import answering, missing_attribute
 from graphc.ir.node import Array
 from graphc.sites import user_site
 
@@ -66,6 +67,17 @@ class Entry:
         return f"<entry {self.name}{inspect.signature(self.function)} of {self.program.name}>"
 
 
+#: Where a training step is made.
+STEP = "an entry says how to train; train.supervised(net, x, y, loss=…, optimizer=…) writes the usual ones"
+#: What programs of other libraries do themselves.
+ALTERNATIVES = {
+    "fit": "train.fit(program.compile(), (x, y))",
+    "evaluate": "train.evaluate(program.compile(), (x, y))",
+    "predict": "an entry: a function under @program.entry, which the compiled program has",
+    **dict.fromkeys(("state", "save", "restore", "init"), "state belongs to the compiled program: program.compile()"),
+}
+
+
 class Program:
     """Entries that share state. Names in the state are unique to a Program and do not depend on other Programs."""
 
@@ -79,6 +91,12 @@ class Program:
         self.names = Names()
         self.counter = counter()
         self._traced: TracedProgram | None = None
+
+    if not TYPE_CHECKING:  # type checkers know what a Program has
+
+        def __getattr__(self, name: str) -> Any:
+            theirs = {n: f"compiled = program.compile(); compiled.{n}(…)" for n in self.__dict__.get("entries", ())}
+            raise missing_attribute(self, name, ALTERNATIVES | theirs)
 
     @overload
     def entry(self, function: Callable[..., Any], /) -> Entry: ...
@@ -105,6 +123,7 @@ class Program:
             self._traced = trace(self)
         return self._traced
 
+    @answering("program.compile(), with keywords only", **dict.fromkeys(("optimizer", "loss", "metrics"), STEP))
     def compile(
         self,
         *,

@@ -1,12 +1,26 @@
-"""What to say of a name that a module of graphc lacks: the name it has instead, or the nearest one."""
+"""What to say of a name that a module, an object or a call lacks: the name it has instead, or the nearest one."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
-from graphc.errors import MissingNameError
+from graphc.errors import ArgumentError, MissingNameError
 from graphc.sites import user_site
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that another is most like, capitals aside, if there is one."""
+    from difflib import get_close_matches  # only mistakes pay for it
+
+    names = {n.lower(): n for n in known}
+    near = get_close_matches(name.lower(), names, 1, 0.75)
+    return names[near[0]] if near else None
 
 
 def refusing(module: str, names: Iterable[str], alternatives: Mapping[str, str]) -> Callable[[str], Any]:
@@ -15,15 +29,75 @@ def refusing(module: str, names: Iterable[str], alternatives: Mapping[str, str])
     `alternatives` maps names of other libraries to the answer; for others the nearest of `names` is offered, and
     without one it is Python's own `AttributeError`.
     """
-    known = {name.lower(): name for name in names}
+    known = tuple(names)
 
     def __getattr__(name: str) -> Any:
-        from difflib import get_close_matches  # only mistakes pay for it
-
-        near = get_close_matches(name.lower(), known, 1, 0.75) if not name.startswith("_") else []
-        help = alternatives.get(name) or (f"did you mean {module}.{known[near[0]]}?" if near else None)
+        near = None if name.startswith("_") else nearest(name, known)
+        help = alternatives.get(name) or (f"did you mean {module}.{near}?" if near else None)
         if help is None:
             raise AttributeError(f"module 'graphc.{module}' has no attribute {name!r}")
         raise MissingNameError(f"graphc.{module} has no {name}", site=user_site(), help=help)
 
     return __getattr__
+
+
+def missing_attribute(owner: object, name: str, alternatives: Mapping[str, str]) -> AttributeError:
+    """The error of an attribute that an object lacks: `MissingNameError` where other libraries' objects have it."""
+    kind = type(owner).__name__
+    if name not in alternatives:
+        return AttributeError(f"{kind!r} object has no attribute {name!r}")
+    return MissingNameError(f"{kind} has no {name}", site=user_site(), help=alternatives[name])
+
+
+def expect_arguments(kind: type, given: Iterable[str], alternatives: Mapping[str, str]) -> None:
+    """Raise `ArgumentError` for a keyword that a class's constructor lacks, with what it has instead."""
+    known = arguments_of(kind)
+    for name in given:
+        if known is not None and name not in known:
+            near = nearest(name, known)
+            help = alternatives.get(name) or (f"did you mean {near}=?" if near else f"it takes {', '.join(known)}")
+            raise ArgumentError(f"{kind.__name__}: takes no {name!r}", site=user_site(), help=help)
+
+
+@cache
+def arguments_of(kind: type) -> tuple[str, ...] | None:
+    """The keywords of a class's constructor, with those of its `**options: Unpack[…]`.
+
+    None for one that takes any: what it does with them, it alone knows.
+    """
+    init: Any = kind.__init__  # type: ignore[misc]
+    _, *parameters = inspect.signature(init).parameters.values()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for rest in (p for p in parameters if p.kind is p.VAR_KEYWORD):
+        try:
+            options = get_type_hints(init)[rest.name]
+        except (NameError, KeyError):
+            return None
+        if get_origin(options) is not Unpack:
+            return None
+        names += get_type_hints(get_args(options)[0])
+    return tuple(names)
+
+
+def answering(example: str, **alternatives: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that answers arguments it can't take by `ArgumentError`, with an example of how it is called.
+
+    `alternatives` are keywords of other libraries' functions, with the answer to each.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **options)
+            except TypeError as error:
+                known = [alternatives[name] for name in options if name in alternatives]
+                message = f"{function.__name__}: {error}"
+                raise ArgumentError(message, site=user_site(), help=known[0] if known else example) from None
+            return function(*args, **options)
+
+        return call
+
+    return decorate

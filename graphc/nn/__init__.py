@@ -128,6 +128,14 @@ COUNTERPARTS = {
     "nn.DepthwiseConv2D(...) and nn.Conv2D(filters, 1)": ("SeparableConv2D", "SeparableConv2d"),
     "gr.Variable": ("Parameter",),
     "nn.NonNegative": ("NonNeg",),
+    "a list of layers, as an attribute": ("ModuleList", "ModuleDict", "ParameterList"),
+    "class Network(nn.Module), or nn.Sequential(...)": ("Model",),
+    "leave it out: the arguments of an entry are the inputs, @program.entry": ("Input", "InputLayer"),
+    "graphc.init: kernel_initializer=init.he_normal": ("init", "initializers"),
+    "graphc.losses": ("CrossEntropyLoss", "MSELoss", "L1Loss", "BCEWithLogitsLoss", "BCELoss", "NLLLoss", "HuberLoss",
+                      "SmoothL1Loss", "KLDivLoss"),
+    "nn.Maxout": ("MaxOut",),
+    "nn.Residual(layers), or gr.concat and + in a __call__ of your own": ("Add", "Concatenate", "Lambda"),
 }  # fmt: skip
 
 #: What to say of names that are not here.

@@ -14,7 +14,15 @@ from graphc.frontend.size import Size
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.windows import is_count
 from graphc.nn.module import Module
-from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, activation_function, expect_count, expect_rate
+from graphc.nn.weights import (
+    ActivationLike,
+    KernelLayer,
+    KernelOptions,
+    activation_function,
+    expect_count,
+    expect_rate,
+    expect_tensor,
+)
 from graphc.sites import user_site
 
 T = TypeVar("T")
@@ -38,6 +46,7 @@ class Dense(KernelLayer):
         self.units = int(units)
 
     def build(self, x: Tensor) -> None:
+        expect_tensor(self, x)
         if not x.ndim:
             raise ShapeError("Dense: a scalar has no last axis", operands=[describe("x", x.node)], site=user_site())
         self.make(x, (x.type.shape[-1], self.units), (self.units,))

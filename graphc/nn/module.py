@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce, wraps
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphc.errors import ArgumentError, Operand, Site, TraceError
 from graphc.frontend.eager import compiled_form, tracing
@@ -17,11 +17,13 @@ from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
 from graphc.frontend.structure import flatten, map_leaves
+from graphc.frontend.suggest import expect_arguments, missing_attribute
 from graphc.frontend.tensor import Array, Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import TensorType, f32
 from graphc.nn.arguments import answering, expect_bound
 from graphc.nn.summary import Summary, summarised
+from graphc.nn.theirs import ARGUMENTS, ATTRIBUTES
 from graphc.sites import user_site
 
 
@@ -47,6 +49,11 @@ class Module:
         self.name = name
 
     def __new__(cls, *args: Any, **options: Any) -> Module:
+        for theirs in ("forward", "call"):
+            if hasattr(cls, theirs) and not any("__call__" in vars(base) for base in cls.__mro__):
+                message = f"{cls.__name__} has {theirs}, and no __call__"
+                raise TraceError(message, site=user_site(), help=f"name it so: def __call__(self, x), not {theirs}")
+        expect_arguments(cls, options, ARGUMENTS)
         module = super().__new__(cls)
         module.stem = snake_case(cls.__name__)
         module.site = user_site()
@@ -64,6 +71,11 @@ class Module:
 
     #: Defined by each layer, with arguments of its own; `training=` is understood by every one.
     __call__: Callable[..., Any]
+
+    if not TYPE_CHECKING:  # type checkers know what a layer has
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name, ATTRIBUTES)
 
     stem: str
     site: Site | None

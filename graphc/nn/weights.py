@@ -10,6 +10,7 @@ import numpy as np
 from graphc import init
 from graphc.errors import ArgumentError
 from graphc.frontend.size import Size
+from graphc.frontend.suggest import nearest
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.frontend.windows import is_count
@@ -18,6 +19,7 @@ from graphc.nn import functional
 from graphc.nn.constraints import Constraint, constraint_function
 from graphc.nn.module import Module
 from graphc.nn.regularizers import Regularizer, regularizer_function
+from graphc.nn.theirs import INPUTS
 from graphc.sites import user_site
 
 ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
@@ -37,9 +39,13 @@ def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor
     """An activation by name, as a function, or None for none."""
     if activation is None or callable(activation):
         return activation
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=", ".join(sorted(ACTIVATIONS)))
-    return ACTIVATIONS[activation]
+    if isinstance(activation, str) and activation in ACTIVATIONS:
+        return ACTIVATIONS[activation]
+    near = nearest(activation, ACTIVATIONS) if isinstance(activation, str) else None
+    help = f"did you mean {near!r}?" if near else ", ".join(sorted(ACTIVATIONS))
+    if not isinstance(activation, str):
+        help = f"a name or a function, for which the keyword is best: activation='relu'; {INPUTS}"
+    raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=help)
 
 
 class Weight(NamedTuple):
@@ -90,6 +96,16 @@ def expect_rate(layer: Module, **arguments: Any) -> None:
                 site=layer.site,
                 help="a probability: the share that is dropped, such as 0.1",
             )
+
+
+def expect_tensor(layer: Module, x: Any) -> None:
+    """Raise `ArgumentError` for several tensors, such as a recurrent layer gives, where a layer takes one."""
+    if isinstance(x, (tuple, list)):
+        raise ArgumentError(
+            f"{type(layer).__name__}: x is a {type(x).__name__} of {len(x)}, not a tensor",
+            site=user_site(),
+            help="recurrent layers give (ys, state): take ys of it, or put both layers into an nn.Sequential",
+        )
 
 
 class KernelOptions(TypedDict, total=False):

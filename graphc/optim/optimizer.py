@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar, Unpack
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
+from graphc.frontend.suggest import expect_arguments, missing_attribute
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
 from graphc.frontend.variable import Variable
@@ -21,6 +22,7 @@ from graphc.optim.schedules import Schedule
 from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import Style, expect_style
+from graphc.optim.theirs import ARGUMENTS, ATTRIBUTES
 from graphc.sites import user_site
 
 T = TypeVar("T")
@@ -47,11 +49,17 @@ class Optimizer:
     counts: bool = False
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
+        expect_arguments(cls, options, ARGUMENTS)
         optimizer = super().__new__(cls)
         optimizer._given = args, options
         return optimizer
 
     _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    if not TYPE_CHECKING:  # type checkers know what an optimizer has
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name, ATTRIBUTES)
 
     def __init__(
         self, learning_rate: Rate, name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphc.errors import UnsupportedError
+from graphc.errors import MissingNameError, UnsupportedError
 from graphc.runtime.arguments import Cast
 from graphc.runtime.artifact import Artifact, open_artifact
 from graphc.runtime.call import BoundEntry
@@ -32,8 +32,10 @@ class Compiled:
         self.__dict__.update(self.entries)
 
     def __getattr__(self, name: str) -> BoundEntry:
-        entries = ", ".join(self.__dict__.get("entries", ()))
-        raise AttributeError(f"the program has no entry {name!r}; it has {entries}")
+        message = f"the program has no entry {name!r}; it has {', '.join(self.__dict__.get('entries', ()))}"
+        if name == "fit":
+            raise MissingNameError(message, site=user_site(), help="train.fit(compiled, (x, y))")
+        raise AttributeError(message)
 
     def __repr__(self) -> str:
         lines = [f"  {entry!r}" for entry in self.entries.values()]

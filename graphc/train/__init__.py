@@ -32,6 +32,7 @@ __all__ = [
 
 #: Names of other libraries, and what does their work here.
 ALTERNATIVES = {
+    **dict.fromkeys(("Model", "Trainer", "compile"), "train.supervised(net, x, y, loss=…, optimizer=…), and train.fit"),
     "ModelCheckpoint": "train.Checkpoint(folder)",
     **dict.fromkeys(("LearningRateScheduler", "LRScheduler"), "train.LearningRate(function of the epoch)"),
     "ReduceLROnPlateau": "train.LearningRate(optim.Plateau(rate))",

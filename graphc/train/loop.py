@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError
+from graphc.frontend.suggest import answering
 from graphc.sites import user_site
 from graphc.train.callbacks import Callback, expect_count
 from graphc.train.checkpoint import Checkpoint
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
 VALIDATION = "val_"
 
 
+CALL = "train.fit(compiled, (x, y), epochs=10, batch_size=32, validation_data=(x_val, y_val))"
+
+
+@answering(
+    CALL,
+    verbose="progress=False is quiet, True shows how far it is",
+    sample_weight="an argument of the entry: losses take weights=",
+    class_weight="an argument of the entry: losses take weights=",
+    validation_freq="a train.Callback of your own can call train.evaluate",
+    validation_steps="give as much validation_data as is to be seen",
+    workers="any iterable of batches may be the data",
+    x=CALL,
+    y=CALL,
+)
 def fit(
     compiled: Compiled,
     data: Data,
@@ -178,6 +193,7 @@ def newest(checkpoints: Sequence[Checkpoint]) -> Path | None:
     return checkpoints[0].latest()
 
 
+@answering("train.evaluate(compiled, (x, y))", verbose="leave it out: it is quiet")
 def evaluate(compiled: Compiled, data: Data, *, batch_size: BatchSize = 256, entry: str = "evaluate") -> Figures:
     """The figures of an entry over data, as means over rows: `{"loss": …, "accuracy": …}`.
 
@@ -202,7 +218,9 @@ def entry_of(compiled: Compiled, name: str, role: str) -> BoundEntry:
     entries = getattr(compiled, "entries", None)
     if entries is None or not hasattr(compiled, "state"):
         raise ArgumentError(
-            f"a {type(compiled).__name__} is no compiled program", site=user_site(), help="pass program.compile()"
+            f"a {type(compiled).__name__} is no compiled program",
+            site=user_site(),
+            help="pass program.compile(); train.supervised makes a program of a network",
         )
     if name not in entries:
         message = f"the program has no entry {name!r}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.frontend.program import Program
+from graphc.frontend.suggest import answering
 from graphc.ir.types import TensorType
 from graphc.sites import user_site
 
@@ -21,6 +22,11 @@ Judge: TypeAlias = Callable[[Any, Any], Any]
 Metrics: TypeAlias = Mapping[str, Judge] | Sequence[Judge] | None
 
 
+METRICS = 'give functions of (output, target): metrics={"accuracy": metrics.accuracy}'
+EXAMPLE = 'train.supervised(net, gr.f32["N", 64], gr.i32["N"], loss=losses.huber, optimizer=optim.Adam(1e-3))'
+
+
+@answering(EXAMPLE)
 def supervised(
     net: Module,
     x: TensorType,
@@ -52,9 +58,12 @@ def supervised(
     if not callable(loss):
         message = f"supervised: loss is a {type(loss).__name__}"
         raise ArgumentError(message, site=user_site(), help="give a function, such as losses.mean_squared_error")
-    if not hasattr(optimizer, "minimize"):
-        message = f"supervised: optimizer is a {type(optimizer).__name__}"
+    if isinstance(optimizer, type) or not hasattr(optimizer, "minimize"):
+        message = f"supervised: optimizer is {kind_of(optimizer)}"
         raise ArgumentError(message, site=user_site(), help="give one, such as optim.Adam(1e-3)")
+    if not hasattr(net, "penalty"):
+        message = f"supervised: net is {kind_of(net)}, no nn.Module"
+        raise ArgumentError(message, site=user_site(), help="nn.Sequential makes one of layers and functions")
     judges = by_name(metrics)
     program = Program(name)
 
@@ -82,14 +91,22 @@ def supervised(
     return program
 
 
+def kind_of(value: object) -> str:
+    """What a value is, for an error."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
 def by_name(metrics: Metrics) -> dict[str, Judge]:
     """Metrics with their names. Raises `ArgumentError` for what is no function, and for the name of the loss."""
     given = {} if metrics is None else metrics
+    if isinstance(given, str) or not isinstance(given, (Mapping, Sequence)):
+        message = f"supervised: metrics is a {type(given).__name__}, neither a dict nor a list"
+        raise ArgumentError(message, site=user_site(), help=METRICS)
     found = dict(given) if isinstance(given, Mapping) else {getattr(m, "__name__", str(m)): m for m in given}
     for name, metric in found.items():
-        if not callable(metric):
-            help = 'metrics={"accuracy": metrics.accuracy}'
-            raise ArgumentError(f"the metric {name} is a {type(metric).__name__}", site=user_site(), help=help)
+        if isinstance(metric, type) or not callable(metric):
+            message = f"the metric {name} is {kind_of(metric)}, no function"
+            raise ArgumentError(message, site=user_site(), help=METRICS)
     if "loss" in found:
         raise ArgumentError("a metric can't be named loss", site=user_site(), help="the entries' loss is")
     return found

@@ -1,0 +1,150 @@
+"""What people who know PyTorch or Keras try first: each is answered by what graphc has for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gr
+from graphc import augment, errors, init, interop, losses, metrics, nn, optim, train
+from graphc.frontend.suggest import arguments_of
+
+X, Y = np.zeros((4, 3), np.float32), np.zeros(4, np.int32)
+SAMPLE = gr.f32["N", 3]
+
+
+class Forward(nn.Module):
+    """A layer as PyTorch wants it."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Dense(4, activation="relu"), nn.Dense(2))
+
+
+def program(**changes: Any) -> gr.Program:
+    arguments = {"loss": losses.sparse_softmax_cross_entropy, "optimizer": optim.Adam(1e-3)} | changes
+    return train.supervised(arguments.pop("net", network()), SAMPLE, gr.i32["N"], **arguments)
+
+
+def traced(body: Callable[..., Any]) -> None:
+    entries = gr.Program("newcomers")
+
+    @entries.entry
+    def entry(x: gr.f32["N", 3], y: gr.i32["N"], sequence: gr.f32["N", "T", 3]) -> Any:
+        return body(x, y, sequence)
+
+    entries.trace()
+
+
+#: What they try; the kind of error; words of its answer.
+TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
+    "fit(net, x, y)": (lambda: train.fit(network(), X, Y), errors.ArgumentError, "train.fit(compiled, (x, y)"),
+    "fit(net, data)": (lambda: train.fit(network(), (X, Y)), errors.ArgumentError, "train.supervised makes a program"),
+    "fit(verbose=)": (
+        lambda: train.fit(program().compile(), (X, Y), verbose=1), errors.ArgumentError, "progress=False",
+    ),
+    "evaluate(x, y)": (
+        lambda: train.evaluate(program().compile(), X, Y), errors.ArgumentError, "train.evaluate(compiled, (x, y))",
+    ),
+    "net.fit": (lambda: network().fit(X, Y), errors.MissingNameError, "train.fit(compiled, (x, y))"),
+    "net.compile": (lambda: network().compile("adam", "mse"), errors.MissingNameError, "train.supervised(net"),
+    "net.train": (lambda: network().train(), errors.MissingNameError, "training=True"),
+    "net.state_dict": (lambda: network().state_dict(), errors.MissingNameError, "compiled.state"),
+    "program.fit": (lambda: program().fit(X, Y), errors.MissingNameError, "train.fit(program.compile()"),
+    "program.predict": (lambda: program().predict(X), errors.MissingNameError, "compiled.predict(…)"),
+    "program.compile(loss=)": (lambda: program().compile(loss="mse"), errors.ArgumentError, "an entry says how"),
+    "compiled.fit": (lambda: program().compile().fit(X, Y), errors.MissingNameError, "train.fit(compiled, (x, y))"),
+    "forward": (Forward, errors.TraceError, "def __call__(self, x), not forward"),
+    "Linear": (lambda: nn.Linear(3, 4), errors.MissingNameError, "nn.Dense"),
+    "ModuleList": (lambda: nn.ModuleList(), errors.MissingNameError, "a list of layers"),
+    "CrossEntropyLoss": (lambda: nn.CrossEntropyLoss(), errors.MissingNameError, "graphc.losses"),
+    "Dense(3, 4)": (lambda: nn.Dense(3, 4), errors.ArgumentError, "the size of inputs is that of the first x"),
+    "Dense(input_shape=)": (lambda: nn.Dense(3, input_shape=(4,)), errors.ArgumentError, "leave it out"),
+    "Dense(bias=)": (lambda: nn.Dense(3, bias=False), errors.ArgumentError, "use_bias="),
+    "activation='ReLU'": (lambda: nn.Dense(3, activation="ReLU"), errors.ArgumentError, "did you mean 'relu'?"),
+    "LSTM(3, 4)": (lambda: nn.LSTM(3, 4), errors.ArgumentError, "the size of inputs"),
+    "LSTM(batch_first=)": (lambda: nn.LSTM(3, batch_first=True), errors.ArgumentError, "[batch, time, features]"),
+    "LSTM(return_sequences=)": (lambda: nn.LSTM(3, return_sequences=True), errors.ArgumentError, "nn.Last"),
+    "Conv2D(stride=)": (lambda: nn.Conv2D(3, 3, stride=2), errors.ArgumentError, "strides="),
+    "Dropout(p=)": (lambda: nn.Dropout(p=0.5), errors.ArgumentError, "rate="),
+    "Dropout(rat=)": (lambda: nn.Dropout(rat=0.5), errors.ArgumentError, "did you mean rate=?"),
+    "an LSTM's pair": (
+        lambda: traced(lambda x, y, s: nn.Dense(1)(nn.LSTM(4)(s))), errors.ArgumentError, "take ys of it",
+    ),
+    "Adam(lr=)": (lambda: optim.Adam(lr=1e-3), errors.ArgumentError, "learning_rate="),
+    "Adam(betas=)": (lambda: optim.Adam(1e-3, betas=(0.9, 0.99)), errors.ArgumentError, "beta1= and beta2="),
+    "Adam(clipnorm=)": (lambda: optim.Adam(1e-3, clipnorm=1.0), errors.ArgumentError, "clip_norm="),
+    "SGD(momentum=)": (lambda: optim.SGD(0.1, momentum=0.9), errors.ArgumentError, "optim.Momentum"),
+    "zero_grad": (lambda: optim.Adam(1e-3).zero_grad(), errors.MissingNameError, "leave it out"),
+    "optimizer.learning_rate": (lambda: optim.Adam(1e-3).learning_rate, errors.MissingNameError, "compiled.state["),
+    "the class of an optimizer": (lambda: program(optimizer=optim.Adam), errors.ArgumentError, "the class Adam"),
+    "a function for a network": (lambda: program(net=nn.relu), errors.ArgumentError, "nn.Sequential makes one"),
+    "a metric's name": (lambda: program(metrics="accuracy"), errors.ArgumentError, "neither a dict nor a list"),
+    "metrics' names": (lambda: program(metrics=["accuracy"]), errors.ArgumentError, "metrics.accuracy"),
+    "a metric alone": (lambda: program(metrics=metrics.accuracy), errors.ArgumentError, "neither a dict nor a list"),
+    "a metric's class": (lambda: program(metrics=[metrics.Accuracy]), errors.ArgumentError, "the class Accuracy"),
+    "loss(target, logits)": (
+        lambda: traced(lambda x, y, s: losses.sparse_softmax_cross_entropy(y, x)), errors.DTypeError,
+        "logits come first",
+    ),
+    "no_grad": (lambda: gr.no_grad(), errors.MissingNameError, "leave it out"),
+    "manual_seed": (lambda: gr.manual_seed(0), errors.MissingNameError, "init(seed=…)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tried", TRIED)
+def test_what_they_try_is_answered(tried: str) -> None:
+    attempt, kind, words = TRIED[tried]
+    with pytest.raises(kind) as raised:
+        attempt()
+    assert words in str(raised.value)
+    assert "test_newcomers.py" in str(raised.value)
+
+
+def test_constructors_say_what_they_take() -> None:
+    classes = [c for m in (nn, optim) for c in map(m.__dict__.get, m.__all__) if isinstance(c, type)]
+    layers = [c for c in classes if issubclass(c, (nn.Module, optim.Optimizer))]
+    assert len(layers) > 50
+    assert all("name" in (arguments_of(c) or ()) for c in layers)
+    assert {"kernel_initializer", "dropout", "units"} <= set(arguments_of(nn.LSTM) or ())
+
+
+def test_layers_of_users_take_what_they_like() -> None:
+    class Configured(nn.Module):
+        def __init__(self, **config: Any):
+            super().__init__()
+            self.units = config["out_features"]
+
+        def __call__(self, x: Any) -> Any:
+            return x
+
+    assert Configured(out_features=3).units == 3
+    with pytest.raises(AttributeError, match="has no attribute 'speed'"):
+        _ = Configured(out_features=3).speed  # type: ignore[attr-defined]
+    assert not hasattr(Configured(out_features=3), "fit")
+
+
+MODULES = {"augment": augment, "gr": gr, "init": init, "interop": interop, "losses": losses, "metrics": metrics,
+           "nn": nn, "optim": optim, "train": train}  # fmt: skip
+
+
+def missing_names(text: str) -> list[str]:
+    """What a text says of graphc's modules that is not there."""
+    found = re.findall(rf"(?<![\w.])({'|'.join(MODULES)})\.([A-Za-z]\w*)", text)
+    return [f"{m}.{name}" for m, name in found if not hasattr(MODULES[m], name)]
+
+
+@pytest.mark.parametrize("home", ["nn", "nn.theirs", "optim", "optim.theirs", "losses", "init", "train", "augment"])
+def test_answers_name_what_there_is(home: str) -> None:
+    module = import_module(f"graphc.{home}")
+    tables = [vars(module).get(name, {}) for name in ("ALTERNATIVES", "ARGUMENTS", "ATTRIBUTES")]
+    assert any(tables)
+    assert not missing_names("\n".join(answer for table in tables for answer in table.values()))
