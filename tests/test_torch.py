@@ -226,5 +226,5 @@ def test_layers_of_ones_own() -> None:
     state_dict = arrays(scale__factor=(2,), table__weight=(3, 2), act__weight=(1,))
     found = interop.from_torch(net, state_dict)
     assert {name: value.shape for name, value in found.items()} == {
-        "scale/factor": (2,), "embedding/table": (3, 2), "p_re_lu/slope": (1,),
+        "scale/factor": (2,), "embedding/table": (3, 2), "prelu/slope": (1,),
     }  # fmt: skip
