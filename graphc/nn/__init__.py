@@ -84,7 +84,7 @@ from graphc.nn.pooling import (
     sum_pool,
 )
 from graphc.nn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
-from graphc.nn.recurrent import GRU, LSTM, SimpleRNN
+from graphc.nn.recurrent_layers import GRU, LSTM, SimpleRNN
 from graphc.nn.regularizers import L1, L1L2, L2
 from graphc.nn.stacks import Bidirectional, Last, Stack, Stateful
 
