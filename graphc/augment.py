@@ -27,6 +27,7 @@ from typing import Literal, TypeAlias
 from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.composite import composite
+from graphc.frontend.numbers import is_count, is_number, is_within
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.random import Key
 from graphc.frontend.recording import describe
@@ -85,11 +86,7 @@ def random_affine(
     """
     x = expect_images("random_affine", images)
     expect_extents("random_affine", shift=shift, rotate=rotate, shear=shear)
-    low, high = scale
-    if not 0.0 < low <= high:
-        raise ArgumentError(
-            f"random_affine: scale={scale!r}", site=user_site(), help="the least and the largest zoom: (0.9, 1.1)"
-        )
+    low, high = expect_zooms("random_affine", scale)
     drawn = random.uniform((x.shape[0], 5), key, -1.0, 1.0, x.dtype)
     angle = drawn[:, 2] * math.radians(rotate)
     zoom = drawn[:, 3] * (0.5 * (high - low)) + 0.5 * (low + high)
@@ -117,7 +114,7 @@ def random_shift(images: TensorLike, most: int | tuple[int, int], fill: Fill = 0
     """Each image shifted by whole pixels, between −`most` and `most` along each axis (or by one extent for each)."""
     x = expect_images("random_shift", images)
     extents = most if isinstance(most, tuple) else (most, most)
-    if len(extents) != 2 or any(type(e) is not int or e < 0 for e in extents):
+    if len(extents) != 2 or not all(is_count(e, 0) for e in extents):
         raise ArgumentError(
             f"random_shift: most={most!r}", site=user_site(), help="whole pixels; random_affine(shift=) takes fractions"
         )
@@ -167,7 +164,7 @@ def random_contrast(images: TensorLike, most: float = 0.2, key: Key | None = Non
 def cutout(images: TensorLike, size: int, fill: float = 0.0, key: Key | None = None) -> Tensor:
     """A square of `size` pixels in each image replaced, its middle anywhere (DeVries and Taylor, 2017)."""
     x = expect_images("cutout", images)
-    if type(size) is not int or size < 0:
+    if not is_count(size, 0):
         raise ArgumentError(f"cutout: size={size!r} is not a number of pixels", site=user_site())
     count, height, width, _ = x.shape
     keys = random.split(random.chosen(key))
@@ -193,8 +190,8 @@ def mixup(x: TensorLike, y: TensorLike, alpha: float = 0.2, key: Key | None = No
     Raises `DTypeError` for integers, `ShapeError` unless there are as many targets as inputs.
     """
     inputs, targets = as_tensor(x), as_tensor(y)
-    if not alpha > 0.0:
-        raise ArgumentError(f"mixup: alpha={alpha!r} is not positive", site=user_site())
+    if not is_number(alpha) or alpha <= 0.0:
+        raise ArgumentError(f"mixup: alpha={alpha!r} is no positive number", site=user_site())
     if not (inputs.dtype.is_float and targets.dtype.is_float):
         raise DTypeError(
             f"mixup: x is {inputs.type}, y {targets.type}",
@@ -278,8 +275,19 @@ def expect_images(name: str, images: TensorLike) -> Tensor:
 def expect_extents(name: str, **extents: float) -> None:
     """Raise `ArgumentError` unless all are at least 0."""
     for option, value in extents.items():
-        if not value >= 0.0:
-            raise ArgumentError(f"{name}: {option}={value!r} is negative", site=user_site(), help="how far, either way")
+        if not is_within(value, 0.0, math.inf):
+            message = f"{name}: {option}={value!r} is not a number of at least 0"
+            raise ArgumentError(message, site=user_site(), help="how far, either way")
+
+
+def expect_zooms(name: str, scale: object) -> tuple[float, float]:
+    """The least and the largest factor. Raises `ArgumentError` unless these are two, above 0 and in order."""
+    if isinstance(scale, (tuple, list)) and len(scale) == 2:
+        low, high = scale
+        if is_number(high) and is_within(low, 0.0, high) and low > 0.0:
+            return low, high
+    help = "the least and the largest zoom: (0.9, 1.1)"
+    raise ArgumentError(f"{name}: scale={scale!r}", site=user_site(), help=help)
 
 
 #: Names of other libraries, and what does their work here.

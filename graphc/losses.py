@@ -19,6 +19,7 @@ from graphc.frontend import api
 from graphc.frontend.composite import composite
 from graphc.frontend.indexing import matches
 from graphc.frontend.indices import expect_range
+from graphc.frontend.numbers import is_within
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
@@ -166,7 +167,7 @@ def paired(name: str, prediction: TensorLike, target: TensorLike) -> tuple[Tenso
 
 def expect_smoothing(label_smoothing: float) -> None:
     """Raise `ArgumentError` unless a share of smoothing lies in [0, 1]."""
-    if isinstance(label_smoothing, bool) or not 0 <= label_smoothing <= 1:
+    if not is_within(label_smoothing, 0, 1):
         raise ArgumentError(
             f"label_smoothing={label_smoothing!r} is not a share", site=user_site(), help="give a number from 0 to 1"
         )

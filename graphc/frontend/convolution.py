@@ -8,10 +8,11 @@ from typing import Any
 from graphc import ops
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.composite import composite
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import apply, promoted
 from graphc.frontend.recording import describe
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.windows import Padding, PerAxis, is_count, normal_padding, positive, same_padding
+from graphc.frontend.windows import Padding, PerAxis, normal_padding, positive, same_padding
 from graphc.ir.dim import Size, maximum
 from graphc.ir.types import i32
 from graphc.sites import user_site

@@ -18,6 +18,7 @@ from graphc.frontend.elementwise import (
 )
 from graphc.frontend.indexing import getitem, take, take_along_axis
 from graphc.frontend.manipulation import moveaxis, reshape
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import apply, as_tensor, promoted, stretch
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import normal_axes
@@ -65,7 +66,7 @@ def top_k(x: TensorLike, k: int, axis: int = -1, *, largest: bool = True) -> tup
     tensor = as_tensor(x)
     (along,) = normal_axes(tensor, axis)
     size = tensor.type.shape[along]
-    if isinstance(k, bool) or not isinstance(k, int) or k < 0 or (isinstance(size, int) and k > size):
+    if not is_count(k, 0) or (isinstance(size, int) and k > size):
         raise ArgumentError(
             f"top_k: k={k} of an axis of {size}", operands=[describe("x", tensor.node)], site=user_site()
         )

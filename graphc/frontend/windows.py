@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
 from graphc import ops
 from graphc.errors import ArgumentError, GraphcError, ShapeError
 from graphc.frontend.elementwise import bitwise_invert, negative, numeric
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import apply, as_tensor
 from graphc.frontend.recording import current, describe
 from graphc.frontend.tensor import Tensor, TensorLike
@@ -228,8 +227,3 @@ def positive(name: str, argument: str, value: PerAxis, rank: int) -> tuple[int, 
             help="use one positive integer, or one for each spatial axis",
         )
     return tuple(int(v) for v in values)
-
-
-def is_count(value: Any, least: int) -> bool:
-    """Whether a value is a whole number of at least `least`."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)

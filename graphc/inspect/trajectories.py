@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphc.errors import ArgumentError
+from graphc.frontend.numbers import is_count
 from graphc.frontend.program import Program
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
@@ -58,9 +59,9 @@ class Trajectories:
     def __str__(self) -> str:
         rows = [("optimizer", "at the end", "f there", f"within {NEAR} from step")]
         for name, path in self.points.items():
-            arrived = self.arrival(name)
-            x, y = path[-1]
-            rows.append((name, f"({x:.4g}, {y:.4g})", f"{self.values(name)[-1]:.3g}", str(arrived or "–")))
+            arrival, (x, y) = self.arrival(name), path[-1]
+            arrived = "–" if arrival is None else str(arrival)
+            rows.append((name, f"({x:.4g}, {y:.4g})", f"{self.values(name)[-1]:.3g}", arrived))
         return table(rows)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
@@ -108,7 +109,7 @@ def trajectories(
     """
     ground = surface_of(surface)
     racers = labelled(optimizers)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    if not is_count(steps, 1):
         raise ArgumentError(f"trajectories: steps={steps!r}", site=user_site(), help="give a number from 1 on")
     origin = np.array(ground.start if start is None else start, np.float64)
     if origin.shape != (2,):

@@ -15,6 +15,7 @@ import numpy as np
 
 from graphc import train
 from graphc.errors import ArgumentError
+from graphc.frontend.numbers import is_count
 from graphc.interop.sklearn_network import OPTIMIZERS, REGRESSION_LOSSES, Network, Plan
 from graphc.ir.node import Array
 from graphc.nn.weights import ACTIVATIONS
@@ -166,12 +167,12 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             value = getattr(self, name)
             if value not in known and (name == "loss" or not callable(value)):
                 raise ValueError(f"{name}={value!r}: give one of {', '.join(known)}")
-        if not all(isinstance(units, (int, np.integer)) and units > 0 for units in self.hidden):
+        if not all(is_count(units, 1) for units in self.hidden):
             raise ValueError(f"hidden={self.hidden!r}: give the units of each hidden layer, as (64, 32)")
         named = self.batch_size in ("auto", "full")
-        if not named and not (isinstance(self.batch_size, (int, np.integer)) and self.batch_size > 0):
+        if not named and not is_count(self.batch_size, 1):
             raise ValueError(f'batch_size={self.batch_size!r}: give a number from 1 on, "auto" or "full"')
-        if not isinstance(self.epochs, (int, np.integer)) or self.epochs < 1:
+        if not is_count(self.epochs, 1):
             raise ValueError(f"epochs={self.epochs!r}: give a number from 1 on")
 
 

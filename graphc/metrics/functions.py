@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
@@ -46,7 +47,10 @@ def binary_accuracy(
 def top_k_accuracy(
     prediction: TensorLike, labels: TensorLike, k: int = 5, *, weights: TensorLike | None = None
 ) -> Tensor:
-    """The share of rows in which fewer than k predictions are greater than the label's; `weights` as in `accuracy`."""
+    """The share of rows in which fewer than k predictions are greater than the label's; `weights` as in `accuracy`.
+
+    A row with a NaN as its label's prediction is no hit. Raises `ArgumentError` where k is no positive integer.
+    """
     return share(hits_in_top(prediction, labels, k), weights)
 
 
@@ -120,10 +124,13 @@ def hits(prediction: TensorLike, labels: TensorLike) -> Tensor:
 
 
 def hits_in_top(prediction: TensorLike, labels: TensorLike, k: int) -> Tensor:
-    """Whether fewer than k of each row's predictions are greater than the label's, bool[...]."""
+    """Whether fewer than k of each row's predictions are greater than the label's, bool[...]; NaN is no hit."""
+    if not is_count(k, 1):
+        message = f"top_k_accuracy: k={k!r} is not a positive integer"
+        raise ArgumentError(message, site=user_site(), help="give how many of the largest predictions count")
     scores, wanted = classified("top_k_accuracy", prediction, labels)
     own = api.take_along_axis(scores, api.expand_dims(wanted, -1), axis=-1)
-    return api.sum((scores > own).astype(i32), axis=-1) < k
+    return api.sum((~(scores <= own)).astype(i32), axis=-1) < k
 
 
 def classified(name: str, prediction: TensorLike, labels: TensorLike) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import numpy as np
 from graphc.errors import ArgumentError
 from graphc.frontend import api
 from graphc.frontend.cumulative import cumsum
+from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
@@ -24,6 +25,7 @@ from graphc.metrics.functions import (
     weights_like,
 )
 from graphc.nn.module import Module
+from graphc.nn.weights import expect_count
 
 
 class Averaged(Module):
@@ -68,11 +70,12 @@ class Accuracy(Averaged):
 
 
 class TopK(Averaged):
-    """`top_k_accuracy` over many batches."""
+    """`top_k_accuracy` over many batches. Raises `ArgumentError` where k is no positive integer."""
 
     def __init__(self, k: int = 5, name: str | None = None):
         super().__init__(name)
-        self.k = k
+        expect_count(self, k=k)
+        self.k = int(k)
 
     def update(self, prediction: TensorLike, labels: TensorLike, weights: TensorLike | None = None) -> None:
         """Count more rows, predictions [..., classes] and labels [...]."""
@@ -93,12 +96,15 @@ class Confusion(Module):
         confusion = metrics.Confusion(10)
         confusion.update(y, gr.argmax(net(x), axis=-1))
         metrics.f1_score(confusion.matrix)
+
+    Raises `ArgumentError` where `classes` is no positive integer.
     """
 
     def __init__(self, classes: int, name: str | None = None):
         super().__init__(name)
-        self.classes = classes
-        self.matrix = Variable(np.zeros((classes, classes), np.int32), trainable=False)
+        expect_count(self, classes=classes)
+        self.classes = int(classes)
+        self.matrix = Variable(np.zeros((self.classes, self.classes), np.int32), trainable=False)
 
     def update(self, labels: TensorLike, predicted: TensorLike) -> None:
         """Count more examples, integers [...] both."""
@@ -158,7 +164,7 @@ class AUC(Module):
 
     def __init__(self, bins: int = 1000, low: float = 0.0, high: float = 1.0, name: str | None = None):
         super().__init__(name)
-        if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2 or not low < high:
+        if not is_count(bins, 2) or not is_number(low) or not is_number(high) or not low < high:
             raise ArgumentError(
                 f"AUC: {bins!r} bins from {low} to {high}", site=self.site, help="give two bins or more, and low < high"
             )

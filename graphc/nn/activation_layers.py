@@ -9,6 +9,7 @@ from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.modes import undecided
+from graphc.frontend.numbers import is_number, is_within
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
@@ -19,7 +20,6 @@ from graphc.nn.weights import (
     KernelLayer,
     KernelOptions,
     expect_count,
-    is_number,
     parameter_dtype,
     weight,
 )
@@ -69,7 +69,7 @@ class RReLU(Module):
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, name: str | None = None):
         super().__init__(name)
         self.stem = "rrelu"
-        if not (is_number(lower) and is_number(upper) and 0 <= lower <= upper):
+        if not (is_number(upper) and is_within(lower, 0, upper)):
             raise ArgumentError(f"RReLU: slopes from {lower!r} to {upper!r}", site=self.site, help="0 ≤ lower ≤ upper")
         self.lower, self.upper = lower, upper
 

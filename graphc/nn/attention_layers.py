@@ -10,6 +10,7 @@ from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.attention import dot_product_attention
+from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import current, describe
 from graphc.frontend.tensor import Tensor, TensorLike
@@ -22,7 +23,6 @@ from graphc.nn.weights import (
     KernelOptions,
     RegularizerLike,
     expect_count,
-    is_number,
     parameter_dtype,
     weight,
 )

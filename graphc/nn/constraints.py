@@ -6,12 +6,12 @@ constraint is any function of a tensor that keeps shape and dtype.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.frontend import api
+from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.sites import user_site
@@ -42,7 +42,7 @@ class MaxNorm(Norm):
     """
 
     def __init__(self, limit: float = 2.0, axis: Axes = None):
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < math.inf:
+        if not is_number(limit) or limit <= 0:
             raise ArgumentError(
                 f"MaxNorm: the limit {limit!r} is not a positive number", site=user_site(), help="give c > 0"
             )

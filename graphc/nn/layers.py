@@ -8,11 +8,11 @@ from typing import Any, ClassVar, TypeVar, Unpack
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.modes import undecided
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.size import Size
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.windows import is_count
 from graphc.nn.module import Module
 from graphc.nn.weights import (
     ActivationLike,
@@ -20,7 +20,7 @@ from graphc.nn.weights import (
     KernelOptions,
     activation_function,
     expect_count,
-    expect_rate,
+    expect_probability,
     expect_tensor,
 )
 from graphc.sites import user_site
@@ -109,7 +109,7 @@ class Dropout(Module):
 
     def __init__(self, rate: float, name: str | None = None):
         super().__init__(name)
-        expect_rate(self, rate=rate)
+        expect_probability(self, rate=rate)
         self.rate = rate
 
     def drawn(self, x: Tensor) -> tuple[Size, ...]:

@@ -9,6 +9,7 @@ from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.modes import undecided
+from graphc.frontend.numbers import is_number, is_within
 from graphc.frontend.promotion import cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float, count, normal_axes
@@ -17,7 +18,7 @@ from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.nn.module import Module
 from graphc.nn.normalization import batch_norm, group_norm, instance_norm, layer_norm, moments, rms_norm
-from graphc.nn.weights import InitializerLike, expect_count, is_number, parameter_dtype, weight
+from graphc.nn.weights import InitializerLike, expect_count, parameter_dtype, weight
 from graphc.sites import user_site
 
 
@@ -130,7 +131,7 @@ class BatchNorm(Normalization):
         usual = BATCH_STYLES[style]
         self.eps = checked_eps(self, usual.eps if eps is None else eps)
         self.momentum = usual.momentum if momentum is None else momentum
-        if not (is_number(self.momentum) and 0 <= self.momentum <= 1):
+        if not is_within(self.momentum, 0, 1):
             raise ArgumentError(
                 f"BatchNorm: momentum={momentum!r} is not in [0, 1]",
                 site=self.site,

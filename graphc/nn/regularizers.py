@@ -12,13 +12,13 @@ A regularizer is any function from a tensor to a scalar.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
+from graphc.frontend.numbers import is_number
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.sites import user_site
 
@@ -30,7 +30,7 @@ class L1L2:
 
     def __init__(self, l1: float = 0.01, l2: float = 0.01):
         for name, value in (("l1", l1), ("l2", l2)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            if not is_number(value) or value < 0:
                 raise ArgumentError(
                     f"{type(self).__name__}: {name}={value!r} is not a number of at least 0", site=user_site()
                 )

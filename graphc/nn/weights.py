@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
-import numpy as np
-
 from graphc import init
 from graphc.errors import ArgumentError
+from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.size import Size
 from graphc.frontend.suggest import nearest
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
-from graphc.frontend.windows import is_count
 from graphc.ir.types import DType, f32
 from graphc.nn import functional
 from graphc.nn.constraints import Constraint, constraint_function
@@ -82,12 +80,7 @@ def expect_count(layer: Module, **arguments: Any) -> None:
             )
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a number that is neither NaN nor infinite."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def expect_rate(layer: Module, **arguments: Any) -> None:
+def expect_probability(layer: Module, **arguments: Any) -> None:
     """Raise `ArgumentError` unless arguments are numbers of [0, 1)."""
     for name, value in arguments.items():
         if not (is_number(value) and 0 <= value < 1):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from graphc.errors import ArgumentError
 from graphc.frontend import api
+from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.optim.style import Style
@@ -72,5 +74,5 @@ def scaled(gradient: TensorLike, norm: Tensor, limit: float, style: Style) -> Te
 
 def expect_limit(name: str, limit: object) -> None:
     """Raise `ArgumentError` unless a limit is a positive number."""
-    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
+    if limit != math.inf and not (is_number(limit) and limit > 0):
         raise ArgumentError(f"{name}: the limit {limit!r} is not a positive number", site=user_site())

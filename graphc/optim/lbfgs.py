@@ -12,6 +12,7 @@ from graphc import init
 from graphc.errors import ArgumentError
 from graphc.frontend import api
 from graphc.frontend.control import while_loop
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
@@ -68,16 +69,17 @@ class LBFGS:
         if isinstance(learning_rate, Schedule):
             raise ArgumentError("LBFGS: the learning rate is a schedule", site=user_site(), help="give a number")
         expect_between("LBFGS", 0.0, math.inf, tolerance_grad=tolerance_grad, tolerance_change=tolerance_change)
-        self.max_eval = max_iter * 5 // 4 if max_eval is None else max_eval
-        for key, count in (("max_iter", max_iter), ("max_eval", self.max_eval), ("history_size", history_size)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        counts = {"max_iter": max_iter, "max_eval": 1 if max_eval is None else max_eval, "history_size": history_size}
+        for key, count in counts.items():
+            if not is_count(count, 1):
                 raise ArgumentError(f"LBFGS: {key}={count!r} is no count", site=user_site(), help="give 1 or more")
         if line_search not in ("strong_wolfe", None):
             raise ArgumentError(
                 f"LBFGS: line_search={line_search!r}", site=user_site(), help='it is "strong_wolfe" or None'
             )
         self.name, self.stem, self.site = name, "lbfgs", user_site()
-        self.max_iter, self.history_size, self.line_search = max_iter, history_size, line_search
+        self.max_iter, self.history_size, self.line_search = int(max_iter), int(history_size), line_search
+        self.max_eval = self.max_iter * 5 // 4 if max_eval is None else int(max_eval)
         self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change
         self._given_rate = learning_rate
         self._rate: Variable | None = None

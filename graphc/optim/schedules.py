@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
 from graphc.errors import ArgumentError
 from graphc.frontend import api
+from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.tensor import Tensor
 from graphc.records import Record
 from graphc.sites import user_site
@@ -55,7 +54,7 @@ def signature(kind: type[Schedule]) -> str:
 
 def expect_steps(name: str, value: object, least: int) -> None:
     """Raise `ArgumentError` unless a value is a number of steps."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_count(value, least):
         raise ArgumentError(
             f"{name}={value!r} is not a number of steps", site=user_site(), help=f"give an integer of at least {least}"
         )
@@ -63,9 +62,14 @@ def expect_steps(name: str, value: object, least: int) -> None:
 
 def expect_number(name: str, value: object) -> None:
     """Raise `ArgumentError` unless a value is a finite number."""
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value):  # type: ignore[arg-type]
+    if not is_number(value):
         raise ArgumentError(f"{name}={value!r} is not a number", site=user_site(), help="give a finite number")
+
+
+def expect(name: str, value: object, holds: bool, help: str) -> None:
+    """Raise `ArgumentError` about a value unless something holds of it."""
+    if not holds:
+        raise ArgumentError(f"{name}={value!r} can't be", site=user_site(), help=help)
 
 
 class Function(Schedule):
@@ -200,6 +204,10 @@ class CosineRestarts(Schedule):
     m_mul: float = 1.0
     alpha: float = 0.0
 
+    def validate(self) -> None:
+        super().validate()
+        expect("CosineRestarts: t_mul", self.t_mul, self.t_mul >= 1.0, "periods stay as long as they are, or grow")
+
     def __call__(self, t: Tensor) -> Tensor:
         done = t / self.first_decay_steps
         if self.t_mul == 1.0:
@@ -258,13 +266,19 @@ class OneCycle(Schedule):
     div: float = 25.0
     final_div: float = 1e4
 
+    def validate(self) -> None:
+        super().validate()
+        expect("OneCycle: pct", self.pct, 0.0 <= self.pct <= 1.0, "it is a share of the steps, from 0 to 1")
+        expect("OneCycle: div", self.div, self.div > 0.0, "it divides: give a number above 0")
+        expect("OneCycle: final_div", self.final_div, self.final_div > 0.0, "it divides: give a number above 0")
+
     def __call__(self, t: Tensor) -> Tensor:
         first = self.highest / self.div
         top = self.pct * self.total_steps - 1.0
         last = self.total_steps - 1.0
-        up = annealed(first, self.highest, t / top)
-        down = annealed(self.highest, first / self.final_div, api.minimum((t - top) / (last - top), 1.0))
-        return api.where(t <= top, up, down)
+        fraction = api.minimum((t - top) / (last - top), 1.0) if top < last else api.ones_like(t)
+        down = annealed(self.highest, first / self.final_div, fraction)
+        return api.where(t <= top, annealed(first, self.highest, t / top), down) if top > 0.0 else down
 
 
 class StepDecay(Schedule):

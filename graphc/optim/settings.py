@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, TypedDict
 
-import numpy as np
-
 from graphc.errors import ArgumentError
+from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.optim.clipping import expect_limit
@@ -50,9 +49,9 @@ def checked_settings(name: str, given: Settings) -> Settings:
     for limit in (settings["clip_value"], settings["clip_norm"], settings["clip_global_norm"]):
         if limit is not None:
             expect_limit(name, limit)
-    if isinstance(settings["accumulate"], bool) or not isinstance(settings["accumulate"], int):
-        raise ArgumentError(f"{name}: accumulate={settings['accumulate']!r} is not an integer", site=user_site())
-    expect_between(name, 1, float("inf"), accumulate=settings["accumulate"])
+    if not is_count(settings["accumulate"], 1):
+        message = f"{name}: accumulate={settings['accumulate']!r} is not a positive integer"
+        raise ArgumentError(message, site=user_site(), help="give the number of calls that make a step")
     expect_groups(name, settings["groups"])
     return settings
 
@@ -69,9 +68,7 @@ def expect_groups(name: str, groups: object) -> None:
 
 def expect_rate(name: str, rate: object) -> None:
     """Raise `ArgumentError` unless a learning rate is a real number, a Tensor, a Variable or a Schedule."""
-    if isinstance(rate, (Tensor, Variable, Schedule)):
-        return
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
+    if not isinstance(rate, (Tensor, Variable, Schedule)) and not is_number(rate):
         raise ArgumentError(
             f"{name}: learning_rate={rate!r} is not a number",
             site=user_site(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, get_args
 
 from graphc.errors import ArgumentError
+from graphc.frontend.numbers import is_number
 from graphc.sites import user_site
 
 Style: TypeAlias = Literal["torch", "keras", "optax"]
@@ -25,7 +26,7 @@ def default(given: float | None, style: Style, torch: float, keras: float, optax
 def expect_between(name: str, low: float, high: float, **values: float) -> None:
     """Raise `ArgumentError` for a hyper-parameter that does not lie in [low, high)."""
     for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < high:
+        if not is_number(value) or not low <= value < high:
             raise ArgumentError(
                 f"{name}: {key}={value!r} does not lie between {low:g} and {high:g}",
                 site=user_site(),

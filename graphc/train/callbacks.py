@@ -13,6 +13,7 @@ import numpy as np
 
 from graphc import optim
 from graphc.errors import ArgumentError
+from graphc.frontend.numbers import is_count
 from graphc.sites import user_site
 from graphc.train.figures import nearest
 from graphc.train.run import Run
@@ -321,6 +322,6 @@ class CSVLogger(Callback):
 
 def expect_count(name: str, value: object, least: int) -> None:
     """Raise `ArgumentError` unless a value is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_count(value, least):
         message = f"{name}={value!r} is not an integer of at least {least}"
         raise ArgumentError(message, site=user_site())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from graphc.errors import ArgumentError, ShapeError
+from graphc.frontend.numbers import is_count
 from graphc.ir.types import dtype_named
 from graphc.sites import user_site
 from graphc.train.figures import Figures, figures_of
@@ -284,7 +285,7 @@ def whole_size(batch_size: BatchSize, rows: int) -> int:
     """Rows of a batch: those asked for, or all."""
     if batch_size is None or batch_size == "full":
         return rows
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+    if not is_count(batch_size, 1):
         message = f"batch_size={batch_size!r} is not a positive integer"
         raise ArgumentError(message, site=user_site(), help='"full", or None, takes all rows at once')
     return int(batch_size)
