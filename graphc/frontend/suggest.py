@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar, Unpack, get_args, get_origin, get_type_hints
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from graphc.errors import ArgumentError, MissingNameError
 from graphc.sites import user_site
@@ -47,36 +47,6 @@ def missing_attribute(owner: object, name: str, alternatives: Mapping[str, str])
     if name not in alternatives:
         return AttributeError(f"{kind!r} object has no attribute {name!r}")
     return MissingNameError(f"{kind} has no {name}", site=user_site(), help=alternatives[name])
-
-
-def expect_arguments(kind: type, given: Iterable[str], alternatives: Mapping[str, str]) -> None:
-    """Raise `ArgumentError` for a keyword that a class's constructor lacks, with what it has instead."""
-    known = arguments_of(kind)
-    for name in given:
-        if known is not None and name not in known:
-            near = nearest(name, known)
-            help = alternatives.get(name) or (f"did you mean {near}=?" if near else f"it takes {', '.join(known)}")
-            raise ArgumentError(f"{kind.__name__}: takes no {name!r}", site=user_site(), help=help)
-
-
-@cache
-def arguments_of(kind: type) -> tuple[str, ...] | None:
-    """The keywords of a class's constructor, with those of its `**options: Unpack[…]`.
-
-    None for one that takes any: what it does with them, it alone knows.
-    """
-    init: Any = kind.__init__  # type: ignore[misc]
-    _, *parameters = inspect.signature(init).parameters.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    for rest in (p for p in parameters if p.kind is p.VAR_KEYWORD):
-        try:
-            options = get_type_hints(init)[rest.name]
-        except (NameError, KeyError):
-            return None
-        if get_origin(options) is not Unpack:
-            return None
-        names += get_type_hints(get_args(options)[0])
-    return tuple(names)
 
 
 def answering(example: str, **alternatives: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

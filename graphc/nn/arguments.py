@@ -48,11 +48,15 @@ ANSWERS = {
     "both directions are nn.Bidirectional(layer)": ("bidirectional",),
     "the sizes of what comes in are read off the first x": (
         "embed_dim", "d_model", "in_features", "input_shape", "input_dim", "input_size", "num_features",
+        "normalized_shape",
     ),
     "the batch is the first axis, channels are the last": ("batch_first", "data_format"),
     "features or channels are the last axis": ("axis", "dim"),
     "parameters have the dtype of the first x": ("dtype", "param_dtype"),
     "set layer.trainable = False": ("trainable",),
+    "training=False goes by the running averages, training=True by the batch": ("track_running_stats",),
+    "graphc computes on the CPU": ("device",),
+    "tensors never change": ("inplace",),
 }  # fmt: skip
 
 

@@ -17,13 +17,13 @@ from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
 from graphc.frontend.structure import flatten, map_leaves
-from graphc.frontend.suggest import expect_arguments, missing_attribute
+from graphc.frontend.suggest import missing_attribute
 from graphc.frontend.tensor import Array, Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import TensorType, f32
 from graphc.nn.arguments import answering, expect_bound
 from graphc.nn.summary import Summary, summarised
-from graphc.nn.theirs import ARGUMENTS, ATTRIBUTES
+from graphc.nn.theirs import ATTRIBUTES
 from graphc.sites import user_site
 
 
@@ -53,7 +53,6 @@ class Module:
             if hasattr(cls, theirs) and not any("__call__" in vars(base) for base in cls.__mro__):
                 message = f"{cls.__name__} has {theirs}, and no __call__"
                 raise TraceError(message, site=user_site(), help=f"name it so: def __call__(self, x), not {theirs}")
-        expect_arguments(cls, options, ARGUMENTS)
         module = super().__new__(cls)
         module.stem = snake_case(cls.__name__)
         module.site = user_site()

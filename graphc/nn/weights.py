@@ -17,7 +17,6 @@ from graphc.nn import functional
 from graphc.nn.constraints import Constraint, constraint_function
 from graphc.nn.module import Module
 from graphc.nn.regularizers import Regularizer, regularizer_function
-from graphc.nn.theirs import INPUTS
 from graphc.sites import user_site
 
 ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
@@ -42,7 +41,7 @@ def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor
     near = nearest(activation, ACTIVATIONS) if isinstance(activation, str) else None
     help = f"did you mean {near!r}?" if near else ", ".join(sorted(ACTIVATIONS))
     if not isinstance(activation, str):
-        help = f"a name or a function, for which the keyword is best: activation='relu'; {INPUTS}"
+        help = "a name, such as 'relu', or a function; the size of inputs is left out, it is read off the first x"
     raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=help)
 
 

@@ -11,7 +11,7 @@ from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
-from graphc.frontend.suggest import expect_arguments, missing_attribute
+from graphc.frontend.suggest import missing_attribute
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
 from graphc.frontend.variable import Variable
@@ -22,7 +22,7 @@ from graphc.optim.schedules import Schedule
 from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import Style, expect_style
-from graphc.optim.theirs import ARGUMENTS, ATTRIBUTES
+from graphc.optim.theirs import ATTRIBUTES, expect_arguments
 from graphc.sites import user_site
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Optimizer:
     counts: bool = False
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        expect_arguments(cls, options, ARGUMENTS)
+        expect_arguments(cls, options)
         optimizer = super().__new__(cls)
         optimizer._given = args, options
         return optimizer

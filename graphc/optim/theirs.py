@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from graphc.errors import ArgumentError
+from graphc.frontend.suggest import nearest
+from graphc.nn.arguments import names_in, taken
+from graphc.sites import user_site
+
 RATE = 'compiled.state["adam/learning_rate"], which can be written between steps'
 
 #: Keyword arguments of constructors.
@@ -40,3 +48,19 @@ ATTRIBUTES = {
     "update": "optimizer.minimize(loss), or apply_gradients of pairs (gradient, Variable)",
     "init": "nothing: slots are made in the first step",
 }
+
+
+def expect_arguments(kind: type, given: Iterable[str]) -> None:
+    """Raise `ArgumentError` for a keyword that an optimizer's constructor lacks, with what it has instead."""
+    init: Any = kind.__init__  # type: ignore[misc]
+    signature, rest = taken(init)
+    known = [name for name in signature.parameters if name not in ("self", rest)]
+    settings = [] if rest is None else names_in(signature.parameters[rest].annotation)
+    if rest is not None and not settings:
+        return  # it takes any: what it does with them, it alone knows
+    for name in given:
+        if name not in known + settings:
+            near = nearest(name, known + settings)
+            help = f"did you mean {near}=?" if near else f"it takes {', '.join(known + settings)}"
+            message = f"{kind.__name__}: takes no {name!r}"
+            raise ArgumentError(message, site=user_site(), help=ARGUMENTS.get(name, help))
