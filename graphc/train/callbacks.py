@@ -240,7 +240,7 @@ class LearningRate(Monitor):
         self.rate, self.variable = rate, variable
 
     def on_train_begin(self, run: Run) -> None:
-        names = [n for n in run.compiled.state if n == "learning_rate" or n.endswith("/learning_rate")]
+        names = learning_rates(run.compiled)
         if self.variable is None and len(names) != 1:
             raise ArgumentError(
                 f"LearningRate: the state has {len(names)} learning rates" + f": {', '.join(names)}" * bool(names),
@@ -318,6 +318,11 @@ class CSVLogger(Callback):
                 file.write(text)
         except OSError as error:
             raise ArgumentError(f"{self.path} can't be written: {error.strerror}", site=self.site) from None
+
+
+def learning_rates(compiled: Compiled) -> list[str]:
+    """The names of the optimizers' learning rates in the state."""
+    return [name for name in compiled.state if name.rpartition("/")[2] == "learning_rate"]
 
 
 def expect_count(name: str, value: object, least: int) -> None:

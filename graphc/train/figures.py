@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from graphc.frontend import suggest
 from graphc.frontend.structure import flatten
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Figures: TypeAlias = dict[str, float]
 
+#: What names of validation figures start with.
+VALIDATION = "val_"
 #: The name of an output that is an entry's only one and has none, and what its figure is called.
 UNNAMED, FIGURE = "out", "loss"
 
@@ -49,6 +51,6 @@ class Means:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """The help of an error: the nearest known name, or all of them."""
-    near = get_close_matches(name, known, 1, 0.6)
+    near = suggest.nearest(name, known)
     there = f"there are {', '.join(known)}" if known else "there are none"
-    return f"did you mean {near[0]!r}? {there}" if near else there
+    return f"did you mean {near!r}? {there}" if near else there

@@ -12,7 +12,7 @@ from graphc.sites import user_site
 from graphc.train.callbacks import Callback, expect_count
 from graphc.train.checkpoint import Checkpoint
 from graphc.train.data import BatchSize, Data, Part, Source, order_seed, source_of, split_off
-from graphc.train.figures import Figures, Means, figure_names, nearest
+from graphc.train.figures import VALIDATION, Figures, Means, figure_names, nearest
 from graphc.train.history import History
 from graphc.train.interrupt import Interrupts
 from graphc.train.progress import Progress, progress_for
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from graphc.runtime.call import BoundEntry
     from graphc.runtime.load import Compiled
 
-#: What names of validation figures start with.
-VALIDATION = "val_"
-
-
+#: How it is called.
 CALL = "train.fit(compiled, (x, y), epochs=10, batch_size=32, validation_data=(x_val, y_val))"
 
 

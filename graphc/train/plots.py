@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError
 from graphc.sites import user_site
+from graphc.train.figures import VALIDATION
 
 if TYPE_CHECKING:
     from graphc.train.history import History
 
-TRAINING, VALIDATION = "#2a78b5", "#d9722e"
+BLUE, ORANGE = "#2a78b5", "#d9722e"
 
 
 def learning_curves(history: History, path: Path | None) -> Any:
@@ -20,7 +21,7 @@ def learning_curves(history: History, path: Path | None) -> Any:
 
     Raises `ArgumentError` where matplotlib is not installed, nothing is there to draw, or the file can't be written.
     """
-    names = [n for n in history if not (n.startswith("val_") and n.removeprefix("val_") in history)]
+    names = [n for n in history if not (n.startswith(VALIDATION) and n.removeprefix(VALIDATION) in history)]
     if not names:
         raise ArgumentError("the history has no figures to draw", site=user_site(), help="train for an epoch first")
     figure = new_figure(4.2 * len(names), 3.2)
@@ -43,11 +44,11 @@ def draw(axes: Any, history: History, name: str) -> None:
     """One figure over the epochs, counted from 1."""
     epochs = [epoch + 1 for epoch in history.epochs]
     marker = {"marker": "o", "markersize": 3} if len(epochs) < 20 else {}
-    axes.plot(epochs, history[name], color=TRAINING, label="training", **marker)
-    if "val_" + name in history:
-        axes.plot(epochs, history["val_" + name], color=VALIDATION, label="validation", **marker)
+    axes.plot(epochs, history[name], color=BLUE, label="training", **marker)
+    if VALIDATION + name in history:
+        axes.plot(epochs, history[VALIDATION + name], color=ORANGE, label="validation", **marker)
         axes.legend(frameon=False)
-    values = [v for key in (name, "val_" + name) if key in history for v in history[key]]
+    values = [v for key in (name, VALIDATION + name) if key in history for v in history[key]]
     if min(values) > 0 and max(values) > 50 * min(values):
         axes.set_yscale("log")
     axes.set_title(name.replace("_", " "), fontsize=11)

@@ -44,26 +44,15 @@ def supervised(
     The last two give `{"loss": loss(net(x), y), …}` with the metrics by name (of a sequence, the functions' names); the
     loss has the penalties of the layers' regularisers in it. `train_step` calls the network with `training=True` and
     takes one step of the optimizer. `predict` gives `activation(net(x))`, such as `nn.softmax` for a network that ends
-    in logits. `augment` makes other training examples: a function of x, or of x and y that gives both.
+    in logits. `augment` makes other training examples: a function of x, or of x and y that gives both. Raises
+    `ArgumentError` for what is no network, type, loss, optimizer or metric.
 
         program = train.supervised(net, gr.f32["N", 64], gr.i32["N"], loss=losses.sparse_softmax_cross_entropy,
                                    optimizer=optim.Adam(1e-3), metrics={"accuracy": metrics.accuracy})
         digits = program.compile()
         train.fit(digits, (images, labels), epochs=10)
     """
-    for role, value in (("x", x), ("y", y)):
-        if not isinstance(value, TensorType):
-            message = f"supervised: {role} is a {type(value).__name__}"
-            raise ArgumentError(message, site=user_site(), help='give its type, such as gr.f32["N", 64]')
-    if not callable(loss):
-        message = f"supervised: loss is a {type(loss).__name__}"
-        raise ArgumentError(message, site=user_site(), help="give a function, such as losses.mean_squared_error")
-    if isinstance(optimizer, type) or not hasattr(optimizer, "minimize"):
-        message = f"supervised: optimizer is {kind_of(optimizer)}"
-        raise ArgumentError(message, site=user_site(), help="give one, such as optim.Adam(1e-3)")
-    if not hasattr(net, "penalty"):
-        message = f"supervised: net is {kind_of(net)}, no nn.Module"
-        raise ArgumentError(message, site=user_site(), help="nn.Sequential makes one of layers and functions")
+    expect_parts(net, x, y, loss, optimizer)
     judges = by_name(metrics)
     program = Program(name)
 
@@ -89,6 +78,26 @@ def supervised(
         return figures(net(x, training=False), y)
 
     return program
+
+
+def expect_parts(net: object, x: object, y: object, loss: object, optimizer: object) -> None:
+    """Raise `ArgumentError` unless these are what a program is made of."""
+    type_ = 'give its type, such as gr.f32["N", 64]'
+    parts = (
+        ("net", net, is_made(net, "penalty"), "nn.Sequential makes one of layers and functions"),
+        ("x", x, isinstance(x, TensorType), type_),
+        ("y", y, isinstance(y, TensorType), type_),
+        ("loss", loss, callable(loss), "give a function, such as losses.mean_squared_error"),
+        ("optimizer", optimizer, is_made(optimizer, "minimize"), "give one, such as optim.Adam(1e-3)"),
+    )
+    for role, value, fits, help in parts:
+        if not fits:
+            raise ArgumentError(f"supervised: {role} is {kind_of(value)}", site=user_site(), help=help)
+
+
+def is_made(value: object, method: str) -> bool:
+    """Whether a value, and no class, has a method."""
+    return hasattr(value, method) and not isinstance(value, type)
 
 
 def kind_of(value: object) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from graphc.errors import ArgumentError
 from graphc.frontend.tensor import Array
 from graphc.sites import user_site
-from graphc.train.callbacks import Callback, expect_count
-from graphc.train.loop import VALIDATION
+from graphc.train.callbacks import Callback, expect_count, learning_rates
+from graphc.train.figures import VALIDATION
 from graphc.train.run import Run
 
 if TYPE_CHECKING:
@@ -80,9 +80,8 @@ class TensorBoard(Callback):
             kind = VALIDATION_RUN if name.startswith(VALIDATION) else TRAINING_RUN
             self._writer(kind).add_scalar(name.removeprefix(VALIDATION), value, run.epoch)
         training = self._writer(TRAINING_RUN)
-        for name in run.compiled.state:
-            if name.rsplit("/", 1)[-1] == "learning_rate":
-                training.add_scalar(name, float(run.compiled.state[name]), run.epoch)
+        for name in learning_rates(run.compiled):
+            training.add_scalar(name, float(run.compiled.state[name]), run.epoch)
         if self.histograms and (run.epoch - self._first) % self.histograms == 0:
             for name, values in self._arrays(run.compiled).items():
                 finite = values[np.isfinite(values)]
