@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import graphc as gr
-from graphc import augment, errors, init, interop, losses, metrics, nn, optim, train
+from graphc import augment, errors, init, inspect, interop, losses, metrics, nn, optim, train
 
 X, Y = np.zeros((4, 3), np.float32), np.zeros(4, np.int32)
 SAMPLE = gr.f32["N", 3]
@@ -116,8 +117,8 @@ def test_layers_of_users_take_what_they_like() -> None:
     assert not hasattr(Configured(out_features=3), "fit")
 
 
-MODULES = {"augment": augment, "gr": gr, "init": init, "interop": interop, "losses": losses, "metrics": metrics,
-           "nn": nn, "optim": optim, "train": train}  # fmt: skip
+MODULES = {"augment": augment, "gr": gr, "init": init, "inspect": inspect, "interop": interop, "losses": losses,
+           "metrics": metrics, "nn": nn, "optim": optim, "train": train}  # fmt: skip
 
 
 def missing_names(text: str) -> list[str]:
@@ -132,3 +133,13 @@ def test_answers_name_what_there_is(home: str) -> None:
     tables = [vars(module).get(name, {}) for name in ("ALTERNATIVES", "ARGUMENTS", "ATTRIBUTES")]
     assert any(tables)
     assert not missing_names("\n".join(answer for table in tables for answer in table.values()))
+
+
+def test_the_table_of_names_is_true() -> None:
+    """Its last column names what there is, or says it in words."""
+    page = Path(__file__).parent.parent / "docs" / "guide" / "coming-from.md"
+    rows = [line.strip("| ").split("|") for line in page.read_text().splitlines() if line.startswith("| ")]
+    ours = [row[-1] for row in rows[1:]]
+    assert len(ours) > 40
+    assert not missing_names("\n".join(ours))
+    assert all("`" in cell or "list" in cell or "](" in cell for cell in ours)
