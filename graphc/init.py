@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.control import scan
+from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.random import Key
 from graphc.frontend.suggest import refusing
@@ -33,8 +34,18 @@ TRUNCATED_STDDEV = 0.87962566103423978
 
 
 def initial(shape: Shape, dtype: DType, draw: Callable[..., Tensor], *settings: float) -> Initial:
-    """An initial value of a shape: draw(type, *settings, key), which gives that type."""
-    type_ = TensorType(dtype, tuple(shape))
+    """An initial value of a shape: draw(type, *settings, key), which gives that type.
+
+    Raises `ArgumentError` for what is no shape, no dtype, or a setting that is no number, and `ShapeError` for a
+    symbolic shape.
+    """
+    for value in settings:
+        if not is_number(value):
+            message = f"an initialiser got {value!r} for a number"
+            raise ArgumentError(message, site=user_site(), help="give a finite one")
+    if not isinstance(dtype, DType):
+        raise ArgumentError(f"{dtype!r} is no dtype", site=user_site(), help="give one of graphc's, such as gr.f32")
+    type_ = TensorType(dtype, sizes_of(shape))
     return Initial(type_, partial(draw, type_, *settings))
 
 
@@ -96,7 +107,12 @@ def variance_scaling(
     mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in",
     distribution: Literal["uniform", "normal", "truncated_normal"] = "truncated_normal",
 ) -> Initial:
-    """Of variance scale / fan, whatever the distribution: uniform in ±√(3·variance), or normal."""
+    """Of variance scale / fan, whatever the distribution: uniform in ±√(3·variance), or normal.
+
+    Raises `ArgumentError` for a scale below 0, another mode or distribution.
+    """
+    if not is_number(scale) or scale < 0:
+        raise ArgumentError(f"variance_scaling: scale={scale!r}", site=user_site(), help="give a number of at least 0")
     fan_in, fan_out = fans(shape)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": 0.5 * (fan_in + fan_out)}.get(mode)
     if fan is None:
@@ -161,7 +177,7 @@ def orthogonal(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0) -> Initial
     Q is of the QR decomposition of a normal matrix, with R's diagonal positive: evenly distributed. Axes but the last
     are taken as one, as in Keras. Raises `ShapeError` for fewer than two axes.
     """
-    if len(shape) < 2:
+    if len(sizes_of(shape)) < 2:
         raise ShapeError(
             f"orthogonal: the shape {tuple(shape)} has no rows and columns",
             site=user_site(),
@@ -228,9 +244,21 @@ def normal_kind(truncated: bool) -> Literal["normal", "truncated_normal"]:
     return "truncated_normal" if truncated else "normal"
 
 
+def sizes_of(shape: Shape) -> tuple[int, ...]:
+    """A shape as whole numbers. Raises `ArgumentError` for what is none, `ShapeError` for a symbolic one."""
+    if isinstance(shape, str) or not isinstance(shape, Sequence):
+        raise ArgumentError(f"{shape!r} is no shape", site=user_site(), help="give a tuple of sizes, such as (64, 10)")
+    expect_constant(shape)
+    for size in shape:
+        if not is_count(size, 0):
+            message = f"{size!r} in the shape {tuple(shape)} is no size"
+            raise ArgumentError(message, site=user_site(), help="sizes are integers from 0 on")
+    return tuple(int(size) for size in shape)
+
+
 def fans(shape: Shape) -> tuple[float, float]:
     """How many inputs and outputs a kernel of a shape connects."""
-    expect_constant(shape)
+    shape = sizes_of(shape)
     if len(shape) < 2:
         size = float(shape[0]) if shape else 1.0
         return size, size

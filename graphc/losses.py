@@ -19,7 +19,7 @@ from graphc.frontend import api
 from graphc.frontend.composite import composite
 from graphc.frontend.indexing import matches
 from graphc.frontend.indices import expect_range
-from graphc.frontend.numbers import is_within
+from graphc.frontend.numbers import is_number, is_within
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
@@ -66,7 +66,12 @@ def huber(
     prediction: TensorLike, target: TensorLike, reduction: Reduction = "mean", delta: float = 1.0, *,
     weights: TensorLike | None = None, mask: TensorLike | None = None,
 ) -> Tensor:  # fmt: skip
-    """½d² where |d| ≤ δ, else δ(|d| − ½δ), of d = prediction − target (Huber, 1964)."""
+    """½d² where |d| ≤ δ, else δ(|d| − ½δ), of d = prediction − target (Huber, 1964).
+
+    Raises `ArgumentError` where δ is a number that is not positive.
+    """
+    if not isinstance(delta, Tensor) and not (is_number(delta) and delta > 0):
+        raise ArgumentError(f"huber: delta={delta!r} is not a positive number", site=user_site(), help="give δ > 0")
     prediction, target = paired("huber", prediction, target)
     difference = prediction - target
     size = api.abs(difference)
@@ -126,7 +131,7 @@ def sparse_softmax_cross_entropy(
             site=user_site(),
             help="logits come first, then labels: y.astype(gr.i32) casts; for distributions softmax_cross_entropy",
         )
-    if x.type.shape[:-1] != labels.type.shape:
+    if not x.ndim or x.type.shape[:-1] != labels.type.shape:
         raise ShapeError(
             f"sparse_softmax_cross_entropy: logits {x.type} want labels of shape ({', '.join(map(str, x.shape[:-1]))})",
             operands=[describe("logits", x.node), describe("target", labels.node)],

@@ -69,6 +69,10 @@ class Names:
     def _given(self, prefix: str, thing: Named) -> str:
         """The user's name, unless something else has it."""
         assert thing.name is not None
+        if not isinstance(thing.name, str) or not thing.name:
+            raise ArgumentError(
+                f"name={thing.name!r} is no name", site=thing.site, help="give a string, or leave it out to be numbered"
+            )
         other = self._owners.get(prefix + thing.name)
         if other is not None:
             raise ArgumentError(

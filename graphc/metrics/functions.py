@@ -94,6 +94,13 @@ def auc(scores: TensorLike, labels: TensorLike) -> Tensor:
     two classes has no example.
     """
     values, wanted = alike("auc", scores, labels)
+    if values.ndim != 1:
+        raise ShapeError(
+            f"auc: scores are {values.type}, not a vector",
+            operands=[describe("scores", values.node)],
+            site=user_site(),
+            help="take one class's, scores[:, 1], or one class against the rest after the other",
+        )
     order = api.sort(values)
     below = api.searchsorted(order, values, side="left")
     upto = api.searchsorted(order, values, side="right")
@@ -193,9 +200,14 @@ def tallies(matrix: TensorLike) -> tuple[Tensor, Tensor, Tensor]:
 
 def averaged(part: Tensor, whole: Tensor, average: Average) -> Tensor:
     """part / whole by class, 0 where the whole is, averaged as asked."""
-    if average not in ("macro", "micro", "none"):
-        raise ArgumentError(f"average={average!r}", site=user_site(), help='use "macro", "micro" or "none"')
+    expect_average(average)
     if average == "micro":
         part, whole = api.sum(part), api.sum(whole)
     ratio = api.where(whole > 0, part / api.maximum(whole, 1.0), 0.0)
     return api.mean(ratio) if average == "macro" else ratio
+
+
+def expect_average(average: object) -> None:
+    """Raise `ArgumentError` for another way to average over classes than there are."""
+    if average not in ("macro", "micro", "none"):
+        raise ArgumentError(f"average={average!r}", site=user_site(), help='use "macro", "micro" or "none"')

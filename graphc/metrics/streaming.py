@@ -17,6 +17,7 @@ from graphc.metrics.functions import (
     Average,
     alike,
     confusion_matrix,
+    expect_average,
     f1_score,
     hits,
     hits_in_top,
@@ -124,6 +125,7 @@ class OfConfusion(Confusion):
 
     def __init__(self, classes: int, average: Average = "macro", name: str | None = None):
         super().__init__(classes, name)
+        expect_average(average)
         self.average = average
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from graphc import init
-from graphc.errors import ArgumentError
+from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.size import Size
 from graphc.frontend.suggest import nearest
@@ -53,9 +53,16 @@ class Weight(NamedTuple):
     constraint: Constraint | None
 
     def variable(self, shape: Sequence[Size], dtype: DType) -> Variable:
-        """The parameter itself. Raises `ShapeError` for a symbolic shape."""
+        """The parameter itself. Raises `ShapeError` for a symbolic shape, and where initial values have another."""
         initial = self.initializer(shape, dtype)  # type: ignore[arg-type]  # a Variable refuses symbols, with words
-        return Variable(initial, constraint=self.constraint, regularizer=self.regularizer)
+        variable = Variable(initial, constraint=self.constraint, regularizer=self.regularizer)
+        if variable.type.shape != tuple(shape):
+            raise ShapeError(
+                f"the initialiser gave {variable.type} for a parameter of shape ({', '.join(map(str, shape))})",
+                site=user_site(),
+                help="it is called with the shape and the dtype, and gives values of both",
+            )
+        return variable
 
 
 def weight(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from graphc.errors import ArgumentError
 from graphc.frontend import api
 from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.optim.style import Style
+from graphc.optim.style import Style, expect_style
 from graphc.sites import user_site
 
 
 def clip_by_value(gradients: Sequence[TensorLike], limit: float) -> list[Tensor]:
     """Each element clipped to [−limit, limit]."""
     expect_limit("clip_by_value", limit)
+    expect_gradients("clip_by_value", gradients)
     return [api.clip(as_tensor(g), -limit, limit) for g in gradients]
 
 
@@ -27,19 +28,24 @@ def clip_by_norm(gradients: Sequence[TensorLike], limit: float, style: Style = "
     leave gradients that are short enough as they are, to the bit.
     """
     expect_limit("clip_by_norm", limit)
+    expect_gradients("clip_by_norm", gradients)
+    expect_style("clip_by_norm", style)
     return [scaled(g, global_norm([g]), limit, style) for g in gradients]
 
 
 def clip_by_global_norm(gradients: Sequence[TensorLike], limit: float, style: Style = "optax") -> list[Tensor]:
     """All gradients scaled by one factor, so that their joint L2 norm is at most `limit`; `style` as in `clip_by_norm`.
 
-    pairs = opt.compute_gradients(loss)
-    clipped = optim.clip_by_global_norm([g for g, _ in pairs], 1.0)
-    opt.apply_gradients(zip(clipped, [p for _, p in pairs]))
+        pairs = opt.compute_gradients(loss)
+        clipped = optim.clip_by_global_norm([g for g, _ in pairs], 1.0)
+        opt.apply_gradients(zip(clipped, [p for _, p in pairs]))
     """
     expect_limit("clip_by_global_norm", limit)
-    norm = global_norm(gradients)
-    return [scaled(g, norm, limit, style) for g in gradients]
+    expect_gradients("clip_by_global_norm", gradients)
+    expect_style("clip_by_global_norm", style)
+    given = list(gradients)
+    norm = global_norm(given)
+    return [scaled(g, norm, limit, style) for g in given]
 
 
 def global_norm(gradients: Sequence[TensorLike]) -> Tensor:
@@ -47,6 +53,7 @@ def global_norm(gradients: Sequence[TensorLike]) -> Tensor:
 
     Raises `ArgumentError` where there are none.
     """
+    expect_gradients("global_norm", gradients)
     tensors = [as_tensor(g) for g in gradients]
     if not tensors:
         raise ArgumentError("global_norm: no gradients", site=user_site(), help="give a list of at least one")
@@ -75,4 +82,12 @@ def scaled(gradient: TensorLike, norm: Tensor, limit: float, style: Style) -> Te
 def expect_limit(name: str, limit: object) -> None:
     """Raise `ArgumentError` unless a limit is a positive number."""
     if limit != math.inf and not (is_number(limit) and limit > 0):
-        raise ArgumentError(f"{name}: the limit {limit!r} is not a positive number", site=user_site())
+        message = f"{name}: the limit {limit!r} is not a positive number"
+        raise ArgumentError(message, site=user_site(), help="give one; an optimizer without limits takes None")
+
+
+def expect_gradients(name: str, gradients: object) -> None:
+    """Raise `ArgumentError` unless gradients come as a sequence."""
+    if isinstance(gradients, Tensor) or not isinstance(gradients, Iterable):
+        message = f"{name}: {gradients!r} is no list of gradients"
+        raise ArgumentError(message, site=user_site(), help="for a single one give [gradient]")

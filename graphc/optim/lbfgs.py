@@ -112,7 +112,7 @@ class LBFGS:
             for name, variable in self._state.items():
                 variable.assign(found[name])
             for parameter, new in zip(parameters, flat.parts(found["x"]), strict=True):
-                parameter.assign(new if parameter.constraint is None else parameter.constraint(new))
+                parameter.assign(new if parameter.constraint is None else as_tensor(parameter.constraint(new)))
         return value
 
     def _steps(self, flat: Flat, rate: Tensor, value: Tensor, gradient: Tensor) -> Carry:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar, Unp
 
 import numpy as np
 
-from graphc.errors import ArgumentError, InternalError, Operand, TraceError
+from graphc.errors import ArgumentError, DTypeError, InternalError, Operand, ShapeError, TraceError
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
-from graphc.frontend.recording import Recording, current
+from graphc.frontend.recording import Recording, current, describe
 from graphc.frontend.suggest import missing_attribute
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
@@ -19,7 +19,7 @@ from graphc.ir.types import DType, i64
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
 from graphc.optim.groups import Group
 from graphc.optim.schedules import Schedule
-from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate
+from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate, expect_scalar_rate
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import Style, expect_style
 from graphc.optim.theirs import ATTRIBUTES, expect_arguments
@@ -126,10 +126,11 @@ class Optimizer:
         """Assign every parameter its update; a gradient has its parameter's type. What is frozen stays as it is.
 
         Raises `TraceError` where an optimizer did so before in this entry, `ArgumentError` for what are no pairs of
-        a gradient and a Variable.
+        a gradient and a Variable, `ShapeError` and `DTypeError` for a gradient that is not of its Variable's shape or
+        no float.
         """
         recording = current("an optimizer's step")
-        given = [in_computed(*expect_pair(pair)) for pair in pairs]
+        given = [in_computed(*expect_pair(pair)) for pair in expect_pairs(pairs)]
         if not given:
             raise ArgumentError("apply_gradients: no pairs", site=user_site())
         steps = [Step(rule, g, p) for g, p in given if (rule := self._rule(p)) is not None]
@@ -242,8 +243,10 @@ class Optimizer:
                     site=user_site(),
                     help="give the schedule to the optimizer itself",
                 )
-            return as_tensor(given(self.count(self._dtype) - 1.0))
-        return as_tensor(given)
+            given = given(self.count(self._dtype) - 1.0)
+        rate = as_tensor(given)
+        expect_scalar_rate(whole.stem, rate)
+        return rate
 
     def _prepare(self, steps: Sequence[Step]) -> None:
         """Create the optimizer's own state at its first use; its scalars have the widest dtype of the parameters."""
@@ -282,7 +285,7 @@ class Optimizer:
         own_rate = cast(rate, old.dtype)
         decayed, direction = self._decayed(old, gradient, own_rate)
         moved, *rest = self.step(decayed, direction, own_rate, *(as_tensor(s) for s in slots))
-        new = (moved if parameter.constraint is None else parameter.constraint(moved), *rest)
+        new = (moved if parameter.constraint is None else as_tensor(parameter.constraint(moved)), *rest)
         for variable, value in zip((parameter, *slots), new, strict=True):
             keep(variable, cast(value, variable.dtype), due)
 
@@ -331,6 +334,8 @@ def expect_parameters_of(
     params: Variable | Iterable[Variable], chosen: Callable[[Variable], bool] = lambda parameter: True
 ) -> list[Variable]:
     """The chosen ones of what a loss is minimised over. Raises `ArgumentError` for none, or what is no Variable."""
+    if not isinstance(params, Iterable):
+        raise ArgumentError(f"params={params!r} is no list", site=user_site(), help="give one: net.parameters()")
     given = [expect_variable("params", p) for p in ([params] if isinstance(params, Variable) else params)]
     found = [p for p in given if chosen(p)]
     if not found:
@@ -348,7 +353,30 @@ def expect_pair(pair: Any) -> tuple[Tensor, Variable]:
         raise ArgumentError(
             f"apply_gradients: {pair!r} is not a pair", site=user_site(), help="give (gradient, Variable) pairs"
         )
-    return as_tensor(pair[0]), expect_variable("apply_gradients", pair[1])
+    gradient, parameter = as_tensor(pair[0]), expect_variable("apply_gradients", pair[1])
+    if gradient.type.shape != parameter.type.shape:
+        raise ShapeError(
+            f"apply_gradients: the gradient {gradient.type} of a parameter {parameter.type}",
+            operands=[describe("gradient", gradient.node)],
+            site=user_site(),
+            help="shapes must be equal: nothing broadcasts here",
+        )
+    if not gradient.dtype.is_float:
+        raise DTypeError(
+            f"apply_gradients: the gradient is {gradient.type}",
+            operands=[describe("gradient", gradient.node)],
+            site=user_site(),
+            help=f"cast it: .astype(gr.{parameter.dtype})",
+        )
+    return gradient, parameter
+
+
+def expect_pairs(pairs: object) -> Iterable[Any]:
+    """The pairs. Raises `ArgumentError` for what has none."""
+    if isinstance(pairs, Iterable) and not isinstance(pairs, Tensor):
+        return pairs
+    message = f"apply_gradients: {pairs!r} is no list of pairs"
+    raise ArgumentError(message, site=user_site(), help="give (gradient, Variable) pairs")
 
 
 def expect_variable(role: str, value: object) -> Variable:

@@ -42,12 +42,15 @@ class Plateau:
         expect_steps("Plateau: cooldown", cooldown, 0)
         if mode not in ("min", "max"):
             raise ArgumentError(f"Plateau: mode={mode!r} is not known", site=user_site(), help="it is min or max")
-        self.rate, self.factor, self.patience, self.threshold, self.least = rate, factor, patience, threshold, least
+        self.rate, self.factor, self.threshold, self.least = map(float, (rate, factor, threshold, least))
+        self.patience = patience
         self.sign, self.cooldown = (1.0 if mode == "min" else -1.0), cooldown
         self.best, self.bad, self.resting = self.sign * math.inf, 0, 0
 
     def update(self, value: float | np.floating) -> float:
-        """Take the figure of one more epoch."""
+        """Take the figure of one more epoch. Raises `ArgumentError` where it is no number."""
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise ArgumentError(f"Plateau: the figure {value!r} is not a number", site=user_site(), help="float(loss)")
         if self.sign * value < self.sign * self.best * (1.0 - self.sign * self.threshold):
             self.best, self.bad = float(value), 0
         else:

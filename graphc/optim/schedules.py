@@ -7,14 +7,16 @@ float scalar, 0 at the first one) gives the rate, so schedules can be combined b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
 from graphc.errors import ArgumentError
 from graphc.frontend import api
 from graphc.frontend.numbers import is_count, is_number
+from graphc.frontend.promotion import cast
 from graphc.frontend.tensor import Tensor
+from graphc.ir.types import f64
 from graphc.records import Record
 from graphc.sites import user_site
 
@@ -139,6 +141,9 @@ class PiecewiseConstant(Schedule):
     values: tuple[float, ...]
 
     def validate(self) -> None:
+        sequences = isinstance(self.boundaries, Sequence) and isinstance(self.values, Sequence)
+        message = f"PiecewiseConstant: boundaries={self.boundaries!r}, values"
+        expect(message, self.values, sequences, "give sequences: PiecewiseConstant((1000, 2000), (0.1, 0.01, 0.001))")
         for value in self.values:
             expect_number("PiecewiseConstant: values", value)
         for boundary in self.boundaries:
@@ -165,6 +170,10 @@ class PolynomialDecay(Schedule):
     end: float = 1e-4
     power: float = 1.0
     cycle: bool = False
+
+    def validate(self) -> None:
+        super().validate()
+        expect("PolynomialDecay: power", self.power, self.power >= 0.0, "at the end a power below 0 is infinite")
 
     def __call__(self, t: Tensor) -> Tensor:
         if self.cycle:
@@ -196,7 +205,11 @@ class CosineDecay(Schedule):
 
 
 class CosineRestarts(Schedule):
-    """Cosine decay that restarts: periods of T, T·t_mul, T·t_mul², …; their tops fall by m_mul (SGDR, 2017; Keras)."""
+    """Cosine decay that restarts: periods of T, T·t_mul, T·t_mul², …; their tops fall by m_mul (SGDR, 2017; Keras).
+
+    A restart is at its very step: the number of the period is computed in f64, and where rounding leaves its logarithm
+    just below a whole number (which in Keras delays the restart by a step) that number is taken.
+    """
 
     initial: float
     first_decay_steps: int
@@ -209,14 +222,19 @@ class CosineRestarts(Schedule):
         expect("CosineRestarts: t_mul", self.t_mul, self.t_mul >= 1.0, "periods stay as long as they are, or grow")
 
     def __call__(self, t: Tensor) -> Tensor:
-        done = t / self.first_decay_steps
+        done = cast(t, f64) / self.first_decay_steps
         if self.t_mul == 1.0:
             period, fraction = api.floor(done), done - api.floor(done)
         else:
-            period = api.floor(api.log(1.0 - done * (1.0 - self.t_mul)) / math.log(self.t_mul))
+            exact = api.log(1.0 - done * (1.0 - self.t_mul)) / math.log(self.t_mul)
+            period = api.floor(exact + ROUNDING * api.maximum(exact, 1.0))
             passed = (1.0 - self.t_mul**period) / (1.0 - self.t_mul)
             fraction = (done - passed) / self.t_mul**period
-        return self.initial * cosine(fraction, self.alpha, self.m_mul**period)
+        return cast(self.initial * cosine(fraction, self.alpha, self.m_mul**period), (t * 1.0).dtype)
+
+
+#: What the logarithm of a number of periods may be wrong by, relatively: some units in the last place of f64.
+ROUNDING = 2.0**-49
 
 
 class Cyclical(Schedule):
@@ -238,7 +256,7 @@ class Cyclical(Schedule):
 
     def validate(self) -> None:
         super().validate()
-        if self.mode not in HEIGHTS:
+        if not isinstance(self.mode, str) or self.mode not in HEIGHTS:
             raise ArgumentError(
                 f"Cyclical: mode={self.mode!r} is not known",
                 site=user_site(),

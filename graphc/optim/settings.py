@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias, TypedDict
 
-from graphc.errors import ArgumentError
+from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
@@ -66,8 +66,20 @@ def expect_groups(name: str, groups: object) -> None:
         )
 
 
+def expect_scalar_rate(name: str, rate: Tensor) -> None:
+    """Raise `ShapeError` unless the learning rate of a step is a scalar."""
+    if rate.ndim:
+        raise ShapeError(
+            f"{name}: the learning rate is {rate.type}, not a scalar",
+            site=user_site(),
+            help="groups=[optim.Group(layer, learning_rate=...)] gives some parameters another one",
+        )
+
+
 def expect_rate(name: str, rate: object) -> None:
-    """Raise `ArgumentError` unless a learning rate is a real number, a Tensor, a Variable or a Schedule."""
+    """Raise `ArgumentError` unless a learning rate is a real number, a scalar Tensor or Variable, or a Schedule."""
+    if isinstance(rate, Tensor):
+        expect_scalar_rate(name, rate)
     if not isinstance(rate, (Tensor, Variable, Schedule)) and not is_number(rate):
         raise ArgumentError(
             f"{name}: learning_rate={rate!r} is not a number",

@@ -20,7 +20,7 @@ def expect_style(name: str, style: str) -> None:
 
 def default(given: float | None, style: Style, torch: float, keras: float, optax: float) -> float:
     """What was given, or the default of the style's library; any for a style that is none, which is refused later."""
-    return {"keras": keras, "optax": optax}.get(style, torch) if given is None else given
+    return given if given is not None else keras if style == "keras" else optax if style == "optax" else torch
 
 
 def expect_between(name: str, low: float, high: float, **values: float) -> None:
