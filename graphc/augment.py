@@ -99,11 +99,13 @@ def random_affine(
     return affine(x, api.concat([linear, offset], axis=2), fill)
 
 
+@composite
 def random_rotate(images: TensorLike, degrees: float, fill: Fill = 0.0, key: Key | None = None) -> Tensor:
     """Each image rotated about its middle by an angle between −`degrees` and `degrees`, bilinearly."""
     return random_affine(images, rotate=degrees, fill=fill, key=key)
 
 
+@composite
 def random_scale(images: TensorLike, low: float, high: float, fill: Fill = 0.0, key: Key | None = None) -> Tensor:
     """Each image magnified about its middle by a factor between `low` and `high`, bilinearly."""
     return random_affine(images, scale=(low, high), fill=fill, key=key)

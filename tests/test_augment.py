@@ -228,7 +228,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "three axes": (lambda x: augment.random_shift(x[0], 1), errors.ShapeError, "are not images"),
     "one matrix": (lambda x: augment.affine(x, np.eye(2, 3)), errors.ShapeError, "matrices are"),
     "half a pixel": (lambda x: augment.random_shift(x, 0.5), errors.ArgumentError, "most=0.5"),
-    "negative": (lambda x: augment.random_rotate(x, -3.0), errors.ArgumentError, "rotate=-3.0 is negative"),
+    "negative": (lambda x: augment.random_rotate(x, -3.0), errors.ArgumentError, "rotate=-3.0 is not a number"),
     "inverted scale": (lambda x: augment.random_scale(x, 1.1, 0.9), errors.ArgumentError, "scale="),
     "no fill": (lambda x: augment.affine(x, np.zeros((6, 2, 3)), "mirror"), errors.ArgumentError, "mirror"),
     "labels": (lambda x: augment.mixup(x, np.arange(6)), errors.DTypeError, "y i64"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import graphc as gr
 from graphc import nn
-from graphc.errors import ArgumentError
+from graphc.errors import ArgumentError, GraphcError
 
 MADE: dict[str, tuple[Callable[[], Any], str, str]] = {
     "unknown": (lambda: nn.Dense(3, nome="x"), "Dense: takes no 'nome'", "give name="),
@@ -51,6 +52,17 @@ CALLED: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "too many": (lambda x: nn.Dense(3)(x, x), "Dense, called: too many positional arguments", "it takes x"),
     "none": (lambda x: nn.Dense(3)(), "Dense, called: missing a required argument: 'x'", "it takes x"),
     "unknown": (lambda x: nn.LSTM(3)(x, h0=x), "LSTM, called: got an unexpected keyword", "initial_state"),
+    "twice": (lambda x: nn.Dense(3)(x, x=x), "multiple values for argument 'x'", "it takes x"),
+    "a mode by place": (lambda x: nn.Dropout(0.5)(x, True), "multiple values for argument 'training'", "it takes x"),
+    "a mode that is none": (lambda x: nn.Dropout(0.5)(x, training="yes"), "training='yes' is not a mode", "True"),
+    "a parameter": (lambda x: nn.relu(x, 0.1), "relu: too many positional arguments", "it takes x"),
+    "a name": (lambda x: nn.softmax(x, dim=1), "softmax: got an unexpected keyword argument 'dim'", "it takes x, axis"),
+    "groups": (lambda x: nn.group_norm(x, "a"), "does not divide into a groups", ""),
+    "dropout": (lambda x: nn.dot_product_attention(x, x, x, dropout=0.5), "dropout=0.5 is not a function", ""),
+    "nothing": (lambda x: nn.Dense(3)(None), "", ""),
+    "a list": (lambda x: nn.Dense(3)([x, x]), "", ""),
+    "what a function lacks": (lambda x: nn.Sequential(lambda x: None, nn.Dense(3))(x), "", ""),
+    "what a shortcut lacks": (lambda x: nn.Residual(nn.Dense(2), shortcut=lambda x: None)(x), "", ""),
     "a step": (lambda x: nn.GRU(3).step(x, h0=x), "GRU, called: got an unexpected keyword argument 'h0'", "state"),
 }  # fmt: skip
 
@@ -58,7 +70,7 @@ CALLED: dict[str, tuple[Callable[[Any], Any], str, str]] = {
 @pytest.mark.parametrize("name", CALLED)
 def test_arguments_that_a_call_does_not_take(name: str) -> None:
     call, message, help = CALLED[name]
-    with pytest.raises(ArgumentError) as raised:
+    with pytest.raises(GraphcError) as raised:
         program = gr.Program("p")
 
         @program.entry
@@ -66,6 +78,58 @@ def test_arguments_that_a_call_does_not_take(name: str) -> None:
             return call(x)
 
         program.trace()
+    assert message in raised.value.message and help in (raised.value.help or "")
+    assert raised.value.site is not None and raised.value.site.file.endswith("test_layer_arguments.py")
+
+
+def test_the_first_argument_may_be_named() -> None:
+    layer, program = nn.Dense(3), gr.Program("p")
+
+    @program.entry
+    def f(x: gr.f32["N", 2]) -> Any:
+        return layer(x=x)
+
+    assert program.compile().f(np.ones((4, 2), np.float32)).shape == (4, 3)
+
+
+class Moded(nn.Module):
+    """A layer that wants to know the mode."""
+
+    def __call__(self, x: Any, training: bool) -> Any:
+        return x * (2.0 if training else 3.0)
+
+
+def test_a_layer_that_wants_the_mode_is_given_it() -> None:
+    layer, program = Moded(), gr.Program("p")
+
+    @program.entry
+    def f(x: gr.f32["N"]) -> Any:
+        return layer(x), layer(x, training=True)
+
+    kept, doubled = program.compile().f(np.ones(1, np.float32))
+    assert (kept.tolist(), doubled.tolist()) == ([3.0], [2.0])
+
+
+DENSE = nn.Dense(3)
+DENSE.build(gr.f32["N", 2])
+X = np.ones((4, 2), np.float32)
+
+HOST: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "built for nothing": (lambda: nn.Dense(3).build(), "Dense, built: takes types of inputs, not nothing", "gr.f32"),
+    "built for a size": (lambda: nn.Dense(3).build((4, 3)), "takes types of inputs, not (4, 3)", "gr.f32"),
+    "built for an array": (lambda: nn.Sequential(nn.Dense(3)).build(X), "takes types of inputs, not array", "gr.f32"),
+    "a regularizer": (lambda: DENSE.penalty(0.1), "the regularizer 0.1 is not a function", "nn.L2(1e-4)"),
+    "trainable": (lambda: setattr(DENSE, "trainable", "no"), "trainable = 'no'", "True or False"),
+    "a seed": (lambda: DENSE.init(1.5), "Dense, init: seed=1.5", "net.init(1)"),
+    "parameters": (lambda: DENSE.apply(None, X), "the parameters are NoneType", "net.init()"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOST)
+def test_networks_on_their_own(name: str) -> None:
+    call, message, help = HOST[name]
+    with pytest.raises(ArgumentError) as raised:
+        call()
     assert message in raised.value.message and help in (raised.value.help or "")
     assert raised.value.site is not None and raised.value.site.file.endswith("test_layer_arguments.py")
 

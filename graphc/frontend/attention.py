@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from graphc import ops
-from graphc.errors import DTypeError, ShapeError
+from graphc.errors import ArgumentError, DTypeError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.attention_blocks import attend_by_blocks
 from graphc.frontend.composite import composite
@@ -52,6 +52,10 @@ def dot_product_attention(
     q, k, v = as_float(q), as_float(k), as_float(v)
     expect_fitting(q, k, v)
     q = q * (1.0 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if dropout is not None and not callable(dropout):
+        raise ArgumentError(
+            f"dot_product_attention: dropout={dropout!r} is not a function", site=user_site(), help="nn.Dropout(0.1)"
+        )
     seen = None if mask is None else expect_mask(as_tensor(mask), q, k)
     by_blocks = typical(k.type.shape[-2]) >= LARGE and dropout is None
     if by_blocks and (seen is None or not seen.dtype.is_float):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce, wraps
+from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
+from graphc.frontend.arguments import expect_bound
 from graphc.frontend.promotion import cast, promote
 from graphc.frontend.recording import Recording
 from graphc.frontend.tensor import Tensor
@@ -34,6 +36,9 @@ def named(function: Callable[P, R]) -> Callable[P, R]:
         recording.composites.add(recording.path)
         try:
             return function(*args, **options)
+        except TypeError:
+            expect_bound(name, signature(function), args, options)  # which says better what is missing, or unknown
+            raise
         finally:
             recording.path = before
 

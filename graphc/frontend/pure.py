@@ -56,6 +56,12 @@ def with_values(names: Names, values: Mapping[str, TensorLike], function: Callab
     What it assigns to them is dropped. Raises `ArgumentError` where names are missing or unknown.
     """
     recording = current()
+    if not isinstance(values, Mapping):
+        raise ArgumentError(
+            f"the parameters are {type(values).__name__}, not values by name",
+            site=user_site(),
+            help="net.init() gives such; a state's are compiled.state.copy()",
+        )
     variables = {name: v for v, name in names.variables.items() if name != "graphc/random"}
     if set(values) != set(variables):
         raise ArgumentError(

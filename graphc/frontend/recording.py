@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from graphc.errors import DTypeError, Operand, ShapeError, Site, TraceError
+from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, Site, TraceError
 from graphc.frontend.names import Names
 from graphc.ir.dim import Dim, Size, Symbol, excludes_zero, known_le, parse, symbol, symbols_of
 from graphc.ir.node import Constant, Input, Node, Op, Read, Scope
@@ -85,7 +85,13 @@ class Recording:
 
     @contextmanager
     def mode(self, training: bool | None) -> Iterator[None]:
-        """Calls inside inherit this training mode; None keeps the enclosing one."""
+        """Calls inside inherit this training mode; None keeps the enclosing one. Raises `ArgumentError` for another."""
+        if training is not None and not isinstance(training, bool):
+            raise ArgumentError(
+                f"training={training!r} is not a mode",
+                site=user_site(),
+                help="it is True, False, or None; one entry trains, another predicts",
+            )
         before = self.training
         self.training = before if training is None else training
         try:

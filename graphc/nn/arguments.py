@@ -9,6 +9,7 @@ from functools import cache, wraps
 from typing import Any, ParamSpec, get_args
 
 from graphc.errors import ArgumentError
+from graphc.frontend.arguments import expect_bound
 from graphc.sites import user_site
 
 P = ParamSpec("P")
@@ -80,16 +81,7 @@ def expect_taken(layer: str, init: Callable[..., None], args: Sequence[Any], opt
     for name in options:
         if name not in own and (more or rest is None) and name not in more:
             raise ArgumentError(f"{layer}: takes no {name!r}", site=user_site(), help=advice(name, own + more))
-    expect_bound(layer, signature, args, options)
-
-
-def expect_bound(name: str, signature: inspect.Signature, args: Sequence[Any], options: Mapping[str, Any]) -> None:
-    """Raise `ArgumentError` unless a method can be called with such arguments after `self`."""
-    try:
-        signature.bind(None, *args, **options)
-    except TypeError as error:
-        names = ", ".join(list(signature.parameters)[1:])
-        raise ArgumentError(f"{name}: {error}", site=user_site(), help=f"it takes {names}") from None
+    expect_bound(layer, signature, (None, *args), options)
 
 
 @cache

@@ -21,7 +21,6 @@ from graphc.nn.weights import (
     activation_function,
     expect_count,
     expect_probability,
-    expect_tensor,
 )
 from graphc.sites import user_site
 
@@ -46,7 +45,6 @@ class Dense(KernelLayer):
         self.units = int(units)
 
     def build(self, x: Tensor) -> None:
-        expect_tensor(self, x)
         if not x.ndim:
             raise ShapeError("Dense: a scalar has no last axis", operands=[describe("x", x.node)], site=user_site())
         self.make(x, (x.type.shape[-1], self.units), (self.units,))
@@ -208,8 +206,9 @@ class Residual(Module):
         short = y = as_tensor(x)
         for layer in self.layers:
             y = passed_on(layer, y)
+        y = as_tensor(y)
         if self.shortcut is not None:
-            short = self.shortcut(short)
+            short = as_tensor(self.shortcut(short))
         if y.type.shape != short.type.shape:
             raise ShapeError(
                 f"Residual: its layers give {y.type}, its shortcut {short.type}",

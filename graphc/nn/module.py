@@ -7,11 +7,14 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce, wraps
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphc.errors import ArgumentError, Operand, Site, TraceError
+from graphc.frontend.arguments import expect_bound
 from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.names import Names
+from graphc.frontend.numbers import is_count
 from graphc.frontend.probe import tensors_in
 from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
@@ -21,7 +24,7 @@ from graphc.frontend.suggest import missing_attribute
 from graphc.frontend.tensor import Array, Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import TensorType, f32
-from graphc.nn.arguments import answering, expect_bound
+from graphc.nn.arguments import answering
 from graphc.nn.summary import Summary, summarised
 from graphc.nn.theirs import ATTRIBUTES
 from graphc.sites import user_site
@@ -90,6 +93,12 @@ class Module:
         """
         if is_types(inputs):
             names_in(self, inputs)
+        elif not tracing():
+            raise ArgumentError(
+                f"{type(self).__name__}, built: takes types of inputs, not {', '.join(map(repr, inputs)) or 'nothing'}",
+                site=user_site(),
+                help='give what an entry takes: net.build(gr.f32["N", 64])',
+            )
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)
@@ -120,6 +129,8 @@ class Module:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise ArgumentError(f"trainable = {value!r}", site=user_site(), help="it is True or False")
         self.freeze(not value)
 
     def freeze(self, frozen: bool) -> None:
@@ -135,6 +146,9 @@ class Module:
 
     def init(self, seed: int = 0) -> dict[str, Array]:
         """The initial values of its Variables for a seed, by name: what `apply` takes. The network must be built."""
+        if not is_count(seed, 0):
+            message = f"{type(self).__name__}, init: seed={seed!r} is not a whole number of at least 0"
+            raise ArgumentError(message, site=user_site(), help="net.init(0), net.init(1): other values for each")
         return initial_values(self.naming(), seed)
 
     def apply(
@@ -227,6 +241,12 @@ class Module:
 
             loss = losses.mean_squared_error(net(x), y) + net.penalty(nn.L2(1e-4))
         """
+        if regularizer is not None and not callable(regularizer):
+            raise ArgumentError(
+                f"penalty: the regularizer {regularizer!r} is not a function",
+                site=user_site(),
+                help="give a function of a tensor, such as nn.L2(1e-4)",
+            )
         rules = [(v, v.regularizer or regularizer) for v in self.parameters()]
         costs = [rule(v) for v, rule in rules if rule is not None]
         return reduce(operator.add, costs) if costs else as_tensor(0.0, f32)
@@ -243,13 +263,18 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
     """A layer's `__call__`, or another way to call it, within its path and mode, its Variables built."""
     signature = inspect.signature(call)
     wants_mode = "training" in signature.parameters
+    first_name, takes_tensor = first_of(signature)
 
     @wraps(call)
     def wrapper(self: Module, *args: Any, training: bool | None = None, **options: Any) -> Any:
         recording = current(f"{type(self).__name__} is called")
-        expect_bound(f"{type(self).__name__}, called", signature, args, options)
+        modes = {"training": training} if wants_mode else {}
+        expect_bound(f"{type(self).__name__}, called", signature, (self, *args), options | modes)
+        if takes_tensor:
+            x, *rest = args or [options.pop(first_name)]
+            args = (one_tensor(self, x), *rest)
         if self in recording.calls:
-            return call(self, *args, **({"training": training} if wants_mode else {}), **options)
+            return call(self, *args, **modes, **options)
         path = recording.module_path
         if self.name is not None or not self.transparent:
             path = recording.names.path(self, path)
@@ -270,6 +295,23 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def one_tensor(layer: Module, x: Any) -> Tensor:
+    """x as a tensor. Raises `ArgumentError` for several, such as a recurrent layer gives."""
+    if isinstance(x, (tuple, list)) and any(isinstance(part, Tensor) for part in flatten(x)[0]):
+        raise ArgumentError(
+            f"{type(layer).__name__}: x is a {type(x).__name__} of {len(x)}, not a tensor",
+            site=user_site(),
+            help="recurrent layers give (ys, state): take ys of it, or put both layers into an nn.Sequential",
+        )
+    return as_tensor(x)
+
+
+def first_of(signature: inspect.Signature) -> tuple[str, bool]:
+    """The name of a call's first argument, and whether that is a tensor for certain: annotated as `TensorLike`."""
+    first = next(islice(signature.parameters.values(), 1, None), None)
+    return ("", False) if first is None else (first.name, first.annotation in (TensorLike, "TensorLike"))
+
+
 def built(build: Callable[..., None]) -> Callable[..., None]:
     """A layer's `build`, which builds the whole network where it is given types."""
 
@@ -277,8 +319,10 @@ def built(build: Callable[..., None]) -> Callable[..., None]:
     def wrapper(self: Module, *inputs: Any) -> None:
         if is_types(inputs):
             names_in(self, inputs)
-        else:
+        elif tracing():
             build(self, *inputs)
+        else:
+            Module.build(self, *inputs)
 
     return wrapper
 

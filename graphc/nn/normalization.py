@@ -9,6 +9,7 @@ from __future__ import annotations
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.composite import composite
+from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
@@ -91,7 +92,7 @@ def group_norm(
     Raises `ShapeError` where the channels do not divide into so many groups.
     """
     x = as_float(x)
-    if x.ndim < 2 or not isinstance(x.shape[-1], int) or groups < 1 or x.shape[-1] % groups:
+    if x.ndim < 2 or not isinstance(x.shape[-1], int) or not is_count(groups, 1) or x.shape[-1] % groups:
         raise ShapeError(
             f"group_norm: the last axis of {x.type} does not divide into {groups} groups",
             operands=[describe("x", x.node)],

@@ -97,16 +97,6 @@ def expect_probability(layer: Module, **arguments: Any) -> None:
             )
 
 
-def expect_tensor(layer: Module, x: Any) -> None:
-    """Raise `ArgumentError` for several tensors, such as a recurrent layer gives, where a layer takes one."""
-    if isinstance(x, (tuple, list)):
-        raise ArgumentError(
-            f"{type(layer).__name__}: x is a {type(x).__name__} of {len(x)}, not a tensor",
-            site=user_site(),
-            help="recurrent layers give (ys, state): take ys of it, or put both layers into an nn.Sequential",
-        )
-
-
 class KernelOptions(TypedDict, total=False):
     """The keyword arguments that all layers with a kernel take: see `KernelLayer`."""
 
