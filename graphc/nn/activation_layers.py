@@ -34,6 +34,8 @@ class PReLU(Module):
 
     `slope`, [1] or [channels], starts as 0.25 unless `slope_initializer` says otherwise. Raises `ShapeError` for a
     scalar x with `per_channel`, or one of other channels than the first.
+
+        nn.PReLU(per_channel=True)        # f32[N, 14, 14, 32] -> f32[N, 14, 14, 32], with slope [32]
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class RReLU(Module):
 
     Otherwise with their mean. Differentiating through it raises `GradientError` where no caller said `training=`.
     Raises `ArgumentError` unless 0 ≤ lower ≤ upper.
+
+        nn.Sequential(nn.Dense(64), nn.RReLU(), nn.Dense(10))
     """
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, name: str | None = None):

@@ -56,7 +56,7 @@ class MaxNorm(Norm):
 
 
 class UnitNorm(Norm):
-    """w/‖w‖, over `axis` as in `MaxNorm`; what is all zeros stays so."""
+    """w/‖w‖, over `axis` as in `MaxNorm`; what is all zeros stays so: `kernel_constraint=nn.UnitNorm()`."""
 
     def __call__(self, w: TensorLike) -> Tensor:
         tensor = as_tensor(w)
@@ -65,7 +65,7 @@ class UnitNorm(Norm):
 
 
 class NonNegative:
-    """max(w, 0)."""
+    """max(w, 0): `nn.Dense(8, kernel_constraint=nn.NonNegative())`."""
 
     def __call__(self, w: TensorLike) -> Tensor:
         return api.maximum(as_tensor(w), 0.0)

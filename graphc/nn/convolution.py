@@ -106,19 +106,28 @@ class Conv(Convolution):
 
 
 class Conv1D(Conv):
-    """A convolution over sequences, [batch, time, channels]: see `Conv`."""
+    """A convolution over sequences, [batch, time, channels]: see `Conv`.
+
+        nn.Conv1D(32, 5)        # f32[N, T, 8] -> f32[N, T, 32], with kernel [5, 8, 32]
+    """
 
     spatial: ClassVar[int] = 1
 
 
 class Conv2D(Conv):
-    """A convolution over images, [batch, height, width, channels]: see `Conv`."""
+    """A convolution over images, [batch, height, width, channels]: see `Conv`.
+
+        nn.Conv2D(16, 3, strides=2, activation="relu")        # f32[N, 28, 28, 1] -> f32[N, 14, 14, 16]
+    """
 
     spatial: ClassVar[int] = 2
 
 
 class Conv3D(Conv):
-    """A convolution over volumes, [batch, depth, height, width, channels]: see `Conv`."""
+    """A convolution over volumes, [batch, depth, height, width, channels]: see `Conv`.
+
+        nn.Conv3D(8, 3, padding="VALID")        # f32[N, 16, 16, 16, 1] -> f32[N, 14, 14, 14, 8]
+    """
 
     spatial: ClassVar[int] = 3
 

@@ -54,7 +54,12 @@ class Dense(KernelLayer):
 
 
 class Activation(Module):
-    """An activation as a layer."""
+    """An activation as a layer: a name, or a function from a tensor to one of its shape.
+
+        nn.Sequential(nn.Conv2D(32, 3, use_bias=False), nn.BatchNorm(), nn.Activation("relu"))
+
+    Raises `ArgumentError` for an unknown name.
+    """
 
     def __init__(self, activation: str | Callable[[Any], Tensor], name: str | None = None):
         super().__init__(name)
@@ -65,7 +70,10 @@ class Activation(Module):
 
 
 class Flatten(Module):
-    """Every axis but the first as one: [N, ...] -> [N, M]; up to two axes stay as they are."""
+    """Every axis but the first as one: [N, ...] -> [N, M]; up to two axes stay as they are.
+
+        nn.Flatten()        # f32[N, 4, 4, 16] -> f32[N, 256]
+    """
 
     def __call__(self, x: TensorLike) -> Tensor:
         tensor = as_tensor(x)
@@ -102,7 +110,11 @@ class Reshape(Module):
 class Dropout(Module):
     """In training each element is 0 with probability `rate`, else divided by 1 − rate (Srivastava et al., 2014).
 
-    Otherwise x as it is. Differentiating through it raises `GradientError` where no caller said `training=`.
+    Otherwise x as it is. Raises `ArgumentError` unless 0 ≤ rate < 1. Differentiating through it raises `GradientError`
+    where no caller said `training=`.
+
+        net = nn.Sequential(nn.Dense(128, activation="relu"), nn.Dropout(0.5), nn.Dense(10))
+        loss = losses.sparse_softmax_cross_entropy(net(x, training=True), y)
     """
 
     def __init__(self, rate: float, name: str | None = None):
@@ -129,6 +141,8 @@ class SpatialDropout(Dropout):
 
     Neighbours in an image or sequence tell the same, so that dropping some of them hides little (Tompson et al., 2015).
     Raises `ShapeError` for an x of fewer than two axes.
+
+        nn.Sequential(nn.Conv2D(32, 3, activation="relu"), nn.SpatialDropout(0.2))
     """
 
     def drawn(self, x: Tensor) -> tuple[Size, ...]:
@@ -151,7 +165,13 @@ def expect_functions(layer: Module, parts: Sequence[T]) -> list[T]:
 
 
 class Sequential(Module):
-    """Layers, or functions of a tensor, one after the other. Unnamed, it adds nothing to its layers' paths."""
+    """Layers, or functions of a tensor, one after the other; of a recurrent layer its outputs go on, not its state.
+
+        net = nn.Sequential(nn.Dense(128, activation="relu"), nn.Dense(10), nn.softmax)     # f32[N, 64] -> f32[N, 10]
+
+    Unnamed, it adds nothing to its layers' paths. It has a length, and its layers by number. Raises `ArgumentError` for
+    what is neither a layer nor a function.
+    """
 
     transparent: ClassVar[bool] = True
 

@@ -200,7 +200,7 @@ class RMSNorm(Normalization):
 
     ε is the dtype's epsilon by default, as in PyTorch. With `use_bias=True` there is a bias, too.
 
-    nn.RMSNorm()        # f32[N, T, 64] -> f32[N, T, 64], with scale [64]
+        nn.RMSNorm()        # f32[N, T, 64] -> f32[N, T, 64], with scale [64]
     """
 
     least_axes: ClassVar[int] = 1
@@ -236,7 +236,7 @@ class GroupNorm(Normalization):
 class InstanceNorm(Normalization):
     """Each channel of each sample standardised over its spatial axes, then ·scale + bias (Ulyanov et al., 2016).
 
-    nn.InstanceNorm()        # f32[N, 16, 16, 32] -> f32[N, 16, 16, 32], with scale and bias [32]
+        nn.InstanceNorm()        # f32[N, 16, 16, 32] -> f32[N, 16, 16, 32], with scale and bias [32]
     """
 
     least_axes: ClassVar[int] = 3

@@ -26,7 +26,7 @@ class Pool(Module):
 class MaxPool(Pool):
     """The largest of each window: see `nn.max_pool`.
 
-    nn.MaxPool(2)        # f32[N, 28, 28, 6] -> f32[N, 14, 14, 6]; f32[N, 28, 6] -> f32[N, 14, 6]
+        nn.MaxPool(2)        # f32[N, 28, 28, 6] -> f32[N, 14, 14, 6]; f32[N, 28, 6] -> f32[N, 14, 6]
     """
 
     def __call__(self, x: TensorLike) -> Tensor:
@@ -36,7 +36,7 @@ class MaxPool(Pool):
 class AvgPool(Pool):
     """The mean of each window, of its elements without the padding, which counts with `count_include_pad`.
 
-    nn.AvgPool(3, strides=2, padding="SAME")        # f32[N, 28, 28, 6] -> f32[N, 14, 14, 6]
+        nn.AvgPool(3, strides=2, padding="SAME")        # f32[N, 28, 28, 6] -> f32[N, 14, 14, 6]
     """
 
     def __init__(
@@ -64,14 +64,20 @@ class GlobalPool(Module):
 
 
 class GlobalAvgPool(GlobalPool):
-    """The mean of each channel: [batch, spatial ..., channels] -> [batch, channels]."""
+    """The mean of each channel: [batch, spatial ..., channels] -> [batch, channels].
+
+        nn.GlobalAvgPool()        # f32[N, 7, 7, 64] -> f32[N, 64]
+    """
 
     def __call__(self, x: TensorLike) -> Tensor:
         return global_avg_pool(x, self.keepdims)
 
 
 class GlobalMaxPool(GlobalPool):
-    """The largest of each channel: [batch, spatial ..., channels] -> [batch, channels]."""
+    """The largest of each channel: [batch, spatial ..., channels] -> [batch, channels].
+
+        nn.GlobalMaxPool()        # f32[N, T, 64] -> f32[N, 64]
+    """
 
     def __call__(self, x: TensorLike) -> Tensor:
         return global_max_pool(x, self.keepdims)

@@ -41,14 +41,20 @@ class L1L2:
 
 
 class L1(L1L2):
-    """λ·Σ|w|: drives weights that matter little to 0; its slope at 0 is 0."""
+    """λ·Σ|w|: drives weights that matter little to 0; its slope at 0 is 0. Raises as `L1L2` does.
+
+        nn.Dense(64, kernel_regularizer=nn.L1(1e-4))
+    """
 
     def __init__(self, l1: float = 0.01):
         super().__init__(l1, 0.0)
 
 
 class L2(L1L2):
-    """λ·Σw², whose gradient is 2λw: PyTorch's `weight_decay=d` is `L2(d / 2)`."""
+    """λ·Σw², whose gradient is 2λw: PyTorch's `weight_decay=d` is `L2(d / 2)`. Raises as `L1L2` does.
+
+        nn.Dense(64, kernel_regularizer=nn.L2(1e-4))
+    """
 
     def __init__(self, l2: float = 0.01):
         super().__init__(0.0, l2)

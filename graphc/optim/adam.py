@@ -49,7 +49,9 @@ class Adam(Moments):
     θ ← θ − η·√(1 − β₂ᵗ)/(1 − β₁ᵗ)·m / (√v + ε). ε is 1e-8, in Keras's style 1e-7. With `amsgrad` (Reddi, 2018) the
     largest v so far takes the place of v (Optax: the largest v̂ that of v̂).
     The bias corrections are scalars: an element costs one square root and one division.
-    Raises `ArgumentError` for a β outside [0, 1).
+    Raises `ArgumentError` for a β outside [0, 1). `settings` are those of `Optimizer`.
+
+        optim.Adam(1e-3, clip_global_norm=1.0)
     """
 
     def __init__(
@@ -88,7 +90,10 @@ class AMSGrad(Adam):
 
 
 class AdamW(Adam):
-    """θ ← θ·(1 − ηλ), then Adam's step (Loshchilov and Hutter, 2019). λ is 0.01; Keras's is 0.004, Optax's 1e-4."""
+    """θ ← θ·(1 − ηλ), then Adam's step (Loshchilov and Hutter, 2019). λ is 0.01; Keras's is 0.004, Optax's 1e-4.
+
+        optim.AdamW(optim.CosineDecay(1e-3, 10_000, warmup_steps=500), weight_decay=0.05)
+    """
 
     def __init__(
         self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float | None = None,

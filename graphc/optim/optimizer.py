@@ -37,6 +37,13 @@ class Optimizer:
     A learning rate that is a number is such state, which Python and C may write; a Tensor or Variable is used as it
     is; a `Schedule` is computed from the number of the step.
     A group of parameters with settings of its own has a rule of its own, which shares the number of the step.
+
+    Arguments of all: `name=None`; `style="torch"`, or "keras", "optax": whose form and whose defaults; and those of
+    `Settings`. Raises `ArgumentError` for settings that can't be.
+
+        class Sign(optim.Optimizer):
+            def step(self, parameter, gradient, rate):
+                return (parameter - rate * gr.sign(gradient),)
     """
 
     #: Names of the values kept for each parameter, of its type.

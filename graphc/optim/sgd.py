@@ -12,7 +12,10 @@ from graphc.optim.style import Style, default, expect_between
 
 
 class SGD(Optimizer):
-    """θ ← θ − η·g. η is 1e-3 by default, 1e-2 in Keras's style."""
+    """θ ← θ − η·g. η is 1e-3 by default, 1e-2 in Keras's style. `settings` are those of `Optimizer`.
+
+        optim.SGD(optim.StepDecay(0.1, step_size=1000), weight_decay=1e-4, clip_global_norm=1.0)
+    """
 
     def __init__(
         self, learning_rate: Rate | None = None, name: str | None = None, *, style: Style = "torch",
@@ -29,7 +32,9 @@ class Momentum(Optimizer):
 
     Keras's style has η inside the buffer: v ← μ·v − η·g; θ ← θ + v, or with `nesterov` θ ← θ + μ·v − η·g. Optax's is
     PyTorch's without damping d. η is 1e-3 by default, 1e-2 in Keras's style.
-    Raises `ArgumentError` for μ or d outside [0, 1).
+    Raises `ArgumentError` for μ or d outside [0, 1). `settings` are those of `Optimizer`.
+
+        optim.Momentum(0.1, 0.9, nesterov=True)
     """
 
     slots = ("momentum",)
