@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 import graphc as gr
 from graphc import errors
-from graphc.frontend.interpret import initial_state
 from graphc.ir.interp import evaluate
 from graphc.ir.verify import verify
 
@@ -370,103 +369,6 @@ def test_jit_compiles_each_type_once(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(traces) == 2
     slope = gr.grad(lambda x: gr.sum(x * x))(A)
     np.testing.assert_allclose(slope, 2 * A)
-
-
-def test_random_numbers_come_from_the_counter_and_the_place() -> None:
-    program = gr.Program("p")
-
-    @program.entry
-    def f(x: gr.f32["N"]) -> Any:
-        return gr.random.uniform(x.shape), gr.random.uniform(x.shape)
-
-    @program.entry
-    def g(x: gr.f32["N"]) -> Any:
-        return x
-
-    x = np.zeros(1000, np.float32)
-    draw, again, other = (gr.interpret(f, seed=s) for s in (3, 3, 4))
-    first, second = draw(x), draw(x)
-    assert not np.array_equal(first[0], first[1]) and not np.array_equal(first[0], second[0])
-    np.testing.assert_array_equal(again(x)[0], first[0])
-    np.testing.assert_array_equal(again(x[:10])[0], second[0][:10])
-    assert not np.array_equal(other(x)[0], first[0])
-    assert draw.state["graphc/random"] == initial_state(program, 3)["graphc/random"] + 2
-    assert [e.pure for e in program.trace().entries] == [False, True]
-
-
-def test_explicit_keys_repeat() -> None:
-    def f(seed: Any) -> Any:
-        key = gr.random.key(seed)
-        one, two = gr.random.split(key)
-        draw = lambda k: gr.random.uniform((100,), k)  # noqa: E731
-        return draw(key), draw(key), draw(one), draw(two), draw(gr.random.fold_in(key, 1))
-
-    a, b, c, d, e = run(f, np.int64(7))
-    np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(d, e)
-    assert not np.array_equal(a, c) and not np.array_equal(c, d)
-
-
-@pytest.mark.parametrize("dtype", [gr.f32, gr.f64])
-def test_distributions_have_their_moments(dtype: Any) -> None:
-    n = 200_000
-
-    def f(seed: Any) -> Any:
-        keys = gr.random.split(gr.random.key(seed), 5)
-        return (
-            gr.random.uniform((n,), keys[0], -1.0, 3.0, dtype),
-            gr.random.normal((n,), keys[1], 2.0, 0.5, dtype),
-            gr.random.truncated_normal((n,), keys[2], dtype=dtype),
-            gr.random.bernoulli(0.3, (n,), keys[3]),
-            gr.random.randint(-2, 5, (n,), keys[4]),
-        )
-
-    uniform, normal, truncated, coins, whole = run(f, np.int64(1))
-    assert uniform.dtype == dtype.numpy and uniform.min() >= -1 and uniform.max() < 3
-    assert uniform.mean() == pytest.approx(1, abs=0.02) and uniform.std() == pytest.approx(4 / 12**0.5, rel=0.01)
-    assert normal.mean() == pytest.approx(2, abs=0.01) and normal.std() == pytest.approx(0.5, rel=0.01)
-    assert np.mean((normal - 2) ** 4) == pytest.approx(3 * 0.5**4, rel=0.05)
-    assert np.abs(truncated).max() <= 2.0001 and truncated.std() == pytest.approx(0.87962566, rel=0.01)
-    assert coins.mean() == pytest.approx(0.3, abs=0.01)
-    assert set(whole) == set(range(-2, 5)) and whole.mean() == pytest.approx(1, abs=0.02)
-
-
-def test_initial_values_depend_on_seed_and_name_only() -> None:
-    def state(names: list[str], seed: int) -> dict[str, Any]:
-        program = gr.Program("p")
-        variables = [gr.Variable(gr.init.normal((50,)), name=n) for n in names]
-
-        @program.entry
-        def f() -> Any:
-            return [v.sum() for v in variables]
-
-        return initial_state(program, seed)
-
-    one, two, other = state(["a", "b"], 0), state(["c", "b", "a"], 0), state(["a"], 1)
-    np.testing.assert_array_equal(one["a"], two["a"])
-    assert not np.array_equal(one["a"], one["b"]) and not np.array_equal(one["a"], other["a"])
-
-
-@pytest.mark.parametrize("name", sorted(gr.init.NAMED))
-def test_initialisers_have_their_spread(name: str) -> None:
-    fan_in, fan_out = 300, 100
-    program = gr.Program("p")
-    w = gr.Variable(gr.init.get(name)((fan_in, fan_out), gr.f32), name="w")
-
-    @program.entry
-    def f() -> Any:
-        return w
-
-    expected = {
-        "zeros": 0, "ones": 0, "uniform": 0.1 / 12**0.5, "normal": 0.05, "truncated_normal": 0.05 * 0.87962566,
-        "glorot": (2 / 400) ** 0.5, "xavier": (2 / 400) ** 0.5, "he": (2 / 300) ** 0.5, "lecun": (1 / 300) ** 0.5,
-        "kaiming": (2 / 300) ** 0.5, "torch": (1 / 900) ** 0.5, "orthogonal": (1 / 300) ** 0.5,
-    }  # fmt: skip
-    values = initial_state(program)["w"]
-    assert values.std() == pytest.approx(expected.get(name, expected.get(name.split("_")[0])), rel=0.02)
-    assert abs(values.mean()) < 0.01 or name == "ones"
-    if name.endswith("_uniform"):
-        assert np.abs(values).max() <= 3**0.5 * expected[name.split("_")[0]]
 
 
 def test_tensors_print_type_layer_and_place() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import graphc as gr
 from graphc import errors, init, nn
+from graphc.frontend.interpret import initial_state
 
 FANS = (64, 256)
 
@@ -127,3 +128,41 @@ def test_what_is_no_initial_value_is_refused(make: Any, kind: Any, message: str)
     with pytest.raises(kind) as raised:
         make()
     assert message in str(raised.value) and "test_init.py" in str(raised.value)
+
+
+def test_initial_values_depend_on_seed_and_name_only() -> None:
+    def state(names: list[str], seed: int) -> dict[str, Any]:
+        program = gr.Program("p")
+        variables = [gr.Variable(gr.init.normal((50,)), name=n) for n in names]
+
+        @program.entry
+        def f() -> Any:
+            return [v.sum() for v in variables]
+
+        return initial_state(program, seed)
+
+    one, two, other = state(["a", "b"], 0), state(["c", "b", "a"], 0), state(["a"], 1)
+    np.testing.assert_array_equal(one["a"], two["a"])
+    assert not np.array_equal(one["a"], one["b"]) and not np.array_equal(one["a"], other["a"])
+
+
+@pytest.mark.parametrize("name", sorted(gr.init.NAMED))
+def test_initialisers_have_their_spread(name: str) -> None:
+    fan_in, fan_out = 300, 100
+    program = gr.Program("p")
+    w = gr.Variable(gr.init.get(name)((fan_in, fan_out), gr.f32), name="w")
+
+    @program.entry
+    def f() -> Any:
+        return w
+
+    expected = {
+        "zeros": 0, "ones": 0, "uniform": 0.1 / 12**0.5, "normal": 0.05, "truncated_normal": 0.05 * 0.87962566,
+        "glorot": (2 / 400) ** 0.5, "xavier": (2 / 400) ** 0.5, "he": (2 / 300) ** 0.5, "lecun": (1 / 300) ** 0.5,
+        "kaiming": (2 / 300) ** 0.5, "torch": (1 / 900) ** 0.5, "orthogonal": (1 / 300) ** 0.5,
+    }  # fmt: skip
+    values = initial_state(program)["w"]
+    assert values.std() == pytest.approx(expected.get(name, expected.get(name.split("_")[0])), rel=0.02)
+    assert abs(values.mean()) < 0.01 or name == "ones"
+    if name.endswith("_uniform"):
+        assert np.abs(values).max() <= 3**0.5 * expected[name.split("_")[0]]
