@@ -28,7 +28,7 @@ from graphc.ir.node import Array, Read
 from graphc.ir.types import FROM_NUMPY, TensorType
 from graphc.ops.base import numbers
 from graphc.runtime.targets import Target, native
-from graphc.schedule.kernel import Buffer
+from graphc.schedule.access import Buffer
 from graphc.schedule.layout import Slot, StateLayout, lay_out, panels_for
 from graphc.schedule.program import EntrySchedule, schedule_entry
 

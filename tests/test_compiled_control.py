@@ -20,7 +20,7 @@ from graphc.ir.node import Input, Node, Read, Scope
 from graphc.ir.types import DType, TensorType, f32, f64
 from graphc.passes.pipeline import optimise
 from graphc.runtime.targets import native, target
-from graphc.schedule.kernel import Buffer
+from graphc.schedule.access import Buffer
 from graphc.schedule.layout import panels_for
 from graphc.schedule.program import EntrySchedule, schedule_entry
 from graphc.schedule.steps import ScanStep, Step

@@ -16,7 +16,8 @@ from graphc.ir.dim import Dim, symbol
 from graphc.ir.node import Op
 from graphc.ir.types import DTYPES, DType, f32
 from graphc.passes.pipeline import optimise
-from graphc.schedule.kernel import Axis, Buffer, Compute, Index, Kernel, Literal, Loop, Range
+from graphc.schedule.access import Axis, Buffer, Index
+from graphc.schedule.kernel import Compute, Kernel, Literal, Loop, Range
 from graphc.schedule.program import schedule_entry
 from graphc.schedule.text import print_kernel, print_schedule
 from tests.control_programs import graph_of

@@ -16,16 +16,13 @@ from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
 from graphc.ir.node import Input, Read, Scope
 from graphc.ir.types import f32, f64, i32, u8
+from graphc.schedule.access import Access, Axis, Buffer, Index, Row
 from graphc.schedule.kernel import (
-    Access,
-    Axis,
-    Buffer,
     Compute,
     Contract,
     Convolve,
     Fold,
     Guard,
-    Index,
     Kernel,
     Literal,
     Load,
@@ -34,7 +31,6 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
-    Row,
     Stmt,
     Store,
 )

@@ -10,7 +10,8 @@ from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, element_type, lane_count, natural_alignment, suffix, vector_type
 from graphc.errors import InternalError
 from graphc.ir.dim import Size
-from graphc.schedule.kernel import Access, Index, Load, Stmt, Store, walk
+from graphc.schedule.access import Access, Index
+from graphc.schedule.kernel import Load, Stmt, Store, walk
 
 
 def accesses_of(body: Sequence[Stmt]) -> Iterator[Access]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Atom, Dim, Size, Symbol, lower_bound
-from graphc.schedule.kernel import Axis, Buffer, Index
+from graphc.schedule.access import Axis, Buffer, Index
 
 #: The memory form of each dtype: bool is a byte.
 MEMORY = {

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from graphc.codegen.emission import Emission
 from graphc.codegen.llvm_types import Value
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Walk, emit_tile, for_each
+from graphc.schedule.access import Axis, Index, Row
 from graphc.schedule.convolution_tiles import LANEWISE_UNROLLED
-from graphc.schedule.kernel import Axis, Convolve, Guard, Index, Row
+from graphc.schedule.kernel import Convolve, Guard
 from graphc.schedule.tiles import halvings, unroll
 
 #: What a row of a tile is called: its index along each axis of rows.

@@ -12,7 +12,8 @@ from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Size
 from graphc.runtime.targets import Target
-from graphc.schedule.kernel import Axis, Buffer, Index, Kernel, Stmt
+from graphc.schedule.access import Axis, Buffer, Index
+from graphc.schedule.kernel import Kernel, Stmt
 
 
 @dataclass(frozen=True)

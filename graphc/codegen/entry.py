@@ -9,7 +9,7 @@ from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
 from graphc.codegen.steps import StepEmitter
-from graphc.schedule.kernel import Buffer
+from graphc.schedule.access import Buffer
 from graphc.schedule.layout import StateLayout
 from graphc.schedule.memory import Placement
 from graphc.schedule.program import EntrySchedule

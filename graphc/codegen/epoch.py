@@ -21,7 +21,7 @@ from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import align_up
 from graphc.runtime.signature import ALIGN
 from graphc.runtime.status import Status
-from graphc.schedule.kernel import Buffer
+from graphc.schedule.access import Buffer
 
 PERMUTE = "permute"
 ROUNDS = 4

@@ -19,8 +19,8 @@ from graphc.codegen.sort import emit_sort
 from graphc.codegen.sweep import emit_sweep
 from graphc.ops.base import Elementwise
 from graphc.runtime.targets import Target
+from graphc.schedule.access import Buffer
 from graphc.schedule.kernel import (
-    Buffer,
     Compute,
     Contract,
     Convolve,

@@ -11,7 +11,8 @@ from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import symbols_of
 from graphc.ir.types import TensorType
 from graphc.runtime.targets import Target
-from graphc.schedule.kernel import Buffer, Kernel
+from graphc.schedule.access import Buffer
+from graphc.schedule.kernel import Kernel
 
 
 @dataclass

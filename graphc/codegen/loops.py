@@ -10,7 +10,8 @@ from graphc.codegen.access import accesses_of
 from graphc.codegen.emission import Chunks, Emission
 from graphc.codegen.folds import State
 from graphc.codegen.llvm_types import Value
-from graphc.schedule.kernel import Axis, Loop, Stmt
+from graphc.schedule.access import Axis
+from graphc.schedule.kernel import Loop, Stmt
 
 #: Emits one round: what is carried into it -> what is carried out of it.
 Step: TypeAlias = Callable[[State], State]

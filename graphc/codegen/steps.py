@@ -11,7 +11,8 @@ from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Size
-from graphc.schedule.kernel import Buffer, Kernel
+from graphc.schedule.access import Buffer
+from graphc.schedule.kernel import Kernel
 from graphc.schedule.steps import CondStep, ScanStep, Slice, Step, WhileStep, every_step
 
 

@@ -14,7 +14,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.node import Node, Op
 from graphc.ir.types import TensorType, bool_, i64
 from graphc.ops.control import Cond, Scan, WhileLoop, carry_name
-from graphc.schedule.kernel import Buffer
+from graphc.schedule.access import Buffer
 from graphc.schedule.steps import CondStep, ScanStep, Slice, Step, WhileStep
 
 

@@ -19,8 +19,9 @@ from graphc.ops.convolution import Conv, ConvInput, ConvKernel, Convolution
 from graphc.passes.fuse import Group
 from graphc.passes.roles import through_aliases
 from graphc.runtime.targets import Target
+from graphc.schedule.access import Access, Axis, Buffer, Index, Row
 from graphc.schedule.convolution_tiles import plan_convolution
-from graphc.schedule.kernel import Access, Axis, Buffer, Convolve, Guard, Index, Literal, Row, Stmt, Store
+from graphc.schedule.kernel import Convolve, Guard, Literal, Stmt, Store
 from graphc.schedule.lower import Lowering, at, axes_of
 
 Buffers = Mapping[Node, tuple[Buffer, ...]]

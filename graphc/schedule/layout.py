@@ -13,8 +13,8 @@ from graphc.ir.node import Node, Read
 from graphc.ir.types import TensorType
 from graphc.passes.roles import Role, role
 from graphc.runtime.signature import ALIGN, STATE_HEADER_BYTES
+from graphc.schedule.access import Buffer
 from graphc.schedule.control import OPERANDS, Operands
-from graphc.schedule.kernel import Buffer
 
 #: Bytes in a row of a panel: a cache line, so that every vector width divides it.
 PANEL_BYTES = 64

@@ -12,22 +12,8 @@ from graphc.ops.indexing import Gather, Iota
 from graphc.ops.size import SizeOf
 from graphc.passes.fuse import Group
 from graphc.passes.roles import Role, role, through_aliases
-from graphc.schedule.kernel import (
-    Access,
-    Axis,
-    Buffer,
-    Compute,
-    Fold,
-    Index,
-    Literal,
-    Load,
-    Loop,
-    Position,
-    Range,
-    Reduce,
-    Stmt,
-    Store,
-)
+from graphc.schedule.access import Access, Axis, Buffer, Index
+from graphc.schedule.kernel import Compute, Fold, Literal, Load, Loop, Position, Range, Reduce, Stmt, Store
 
 Key = tuple[Node, tuple[Index, ...]]
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graphc.ir.dim import Size, align_up, typical, upper_bound
-from graphc.schedule.kernel import Buffer, Kernel
+from graphc.schedule.access import Buffer
+from graphc.schedule.kernel import Kernel
 from graphc.schedule.steps import CondStep, Step, parts, touched
 
 #: Alignment of every buffer in the arena, in bytes.

@@ -20,8 +20,9 @@ from graphc.ops.transcendental import Erf, Exp, Log, Sigmoid, Sqrt, Tanh
 from graphc.passes.fuse import Group, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.runtime.targets import Target
+from graphc.schedule.access import Access, Axis, Buffer, Index
 from graphc.schedule.convolution import lower_convolution
-from graphc.schedule.kernel import Access, Axis, Buffer, Compute, Contract, Fold, Index, Kernel, Matrix, Stmt, Store
+from graphc.schedule.kernel import Compute, Contract, Fold, Kernel, Matrix, Stmt, Store
 from graphc.schedule.lower import Lowering, at, axes_of
 from graphc.schedule.pieces import part
 from graphc.schedule.sweeps import assemble_cumulative, assemble_order

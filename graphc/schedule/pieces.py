@@ -13,7 +13,8 @@ from graphc.ir.node import Node
 from graphc.ops.movement import Concat
 from graphc.passes.fuse import Group
 from graphc.passes.roles import Role, role
-from graphc.schedule.kernel import Access, Buffer, Contract, Kernel, Loop, Reduce, Stmt, Store
+from graphc.schedule.access import Access, Buffer
+from graphc.schedule.kernel import Contract, Kernel, Loop, Reduce, Stmt, Store
 
 #: Groups whose results can be stored anywhere.
 PLACEABLE = (Role.REDUCE, Role.CONTRACT)

@@ -11,8 +11,9 @@ from graphc.ir.dim import Symbol
 from graphc.ir.graph import Graph
 from graphc.ir.node import Input
 from graphc.runtime.targets import Target
+from graphc.schedule.access import Buffer
 from graphc.schedule.control import Interface
-from graphc.schedule.kernel import Buffer, Kernel
+from graphc.schedule.kernel import Kernel
 from graphc.schedule.memory import Placement, lifetimes, plan_arena
 from graphc.schedule.scheduler import Scheduler, is_read_of
 from graphc.schedule.steps import Step, every_step

@@ -20,8 +20,9 @@ from graphc.passes.fuse import Group, fuse, is_row_reduction
 from graphc.passes.roles import Role, role, through_aliases
 from graphc.passes.sequence import sequence
 from graphc.runtime.targets import Target
+from graphc.schedule.access import Access, Buffer
 from graphc.schedule.control import OPERANDS, STEPS, Flow, Interface
-from graphc.schedule.kernel import Access, Buffer, Kernel, Load, Loop, Stmt, Store
+from graphc.schedule.kernel import Kernel, Load, Loop, Stmt, Store
 from graphc.schedule.lower import at, axes_of
 from graphc.schedule.nests import lower_group, sites_of
 from graphc.schedule.pieces import Place, part, placeable, placed, places

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from graphc.ir.dim import Size
-from graphc.schedule.kernel import Buffer, Kernel
+from graphc.schedule.access import Buffer
+from graphc.schedule.kernel import Kernel
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from graphc.ir.types import DType, TensorType, u8
 from graphc.ops.cumulative import Cumulative
 from graphc.ops.sorting import Argsort
 from graphc.passes.roles import through_aliases
-from graphc.schedule.kernel import Access, Buffer, Carry, Compute, Index, Row, Sort, Store, Sweep
+from graphc.schedule.access import Access, Buffer, Index, Row
+from graphc.schedule.kernel import Carry, Compute, Sort, Store, Sweep
 from graphc.schedule.lower import Lowering, at, axes_of
 
 

@@ -41,17 +41,14 @@ import numpy as np
 from graphc.ir.dim import Dim, Size, Symbol
 from graphc.ir.text import number, operation, symbol_line
 from graphc.ir.types import DType
+from graphc.schedule.access import Access, Axis, Buffer, Index, Row
 from graphc.schedule.kernel import (
-    Access,
-    Axis,
-    Buffer,
     Carry,
     Compute,
     Contract,
     Convolve,
     Fold,
     Guard,
-    Index,
     Kernel,
     Literal,
     Load,
@@ -60,7 +57,6 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
-    Row,
     Sort,
     Stmt,
     Store,

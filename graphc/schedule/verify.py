@@ -13,14 +13,11 @@ from graphc.ir.dim import Size, lower_bound
 from graphc.ir.node import Op
 from graphc.ir.types import DType, TensorType, i64, u8
 from graphc.ops.base import NUMERIC, ArgReduction, Elementwise, Reduction
+from graphc.schedule.access import Access, Axis, Buffer, Index, Row
 from graphc.schedule.kernel import (
-    Access,
-    Axis,
-    Buffer,
     Compute,
     Contract,
     Convolve,
-    Index,
     Kernel,
     Literal,
     Load,
@@ -29,7 +26,6 @@ from graphc.schedule.kernel import (
     Position,
     Range,
     Reduce,
-    Row,
     Sort,
     Stmt,
     Store,

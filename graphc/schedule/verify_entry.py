@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from graphc.errors import InternalError
 from graphc.ir.dim import Size, align_up, symbols_of
-from graphc.schedule.kernel import Buffer, Contract, Convolve, Kernel, Load, Sort, Store
+from graphc.schedule.access import Buffer
+from graphc.schedule.kernel import Contract, Convolve, Kernel, Load, Sort, Store
 from graphc.schedule.memory import ALIGN, lifetimes
 from graphc.schedule.steps import CondStep, ScanStep, Step, WhileStep, every_step, touched
 from graphc.schedule.text import word

@@ -25,7 +25,8 @@ from graphc.ops.reduction import ReduceMax, ReduceMin, ReduceSum
 from graphc.ops.window import WindowArgMax, Windowed, WindowMax, WindowSpread, lowest
 from graphc.passes.fuse import Group
 from graphc.runtime.targets import Target
-from graphc.schedule.kernel import Axis, Buffer, Compute, Fold, Index, Literal, Position, Range, Stmt
+from graphc.schedule.access import Axis, Buffer, Index
+from graphc.schedule.kernel import Compute, Fold, Literal, Position, Range, Stmt
 from graphc.schedule.lower import Lowering
 
 #: A window of at most so many taps is written out.
