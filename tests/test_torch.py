@@ -178,7 +178,7 @@ def test_nothing_is_loaded_where_something_does_not_fit() -> None:
     assert all(np.array_equal(compiled.state[name], value) for name, value in before.items())
     with pytest.raises(errors.StateError, match=r"names: no module nose.*\n.*names: the network has no layer eye"):
         interop.from_torch(net, LENET, names={"dense": "nose", "eye": "conv"}, flattened=IMAGE)
-    with pytest.raises(errors.ArgumentError, match="a state_dict, not Tensor"):
+    with pytest.raises(errors.ArgumentError, match="state_dict: Tensor, not a dict by name"):
         interop.from_torch(net, Tensor(0))  # type: ignore[arg-type]
     with pytest.raises(errors.StateError, match="the state lacks conv2d/kernel"):
         interop.to_torch(net, {})
@@ -228,3 +228,43 @@ def test_layers_of_ones_own() -> None:
     assert {name: value.shape for name, value in found.items()} == {
         "scale/factor": (2,), "embedding/table": (3, 2), "prelu/slope": (1,),
     }  # fmt: skip
+
+
+TWO = {"0.weight": np.ones((3, 4)), "0.bias": np.ones(3), "1.weight": np.ones((2, 3)), "1.bias": np.ones(2)}
+
+
+def two() -> Any:
+    return built(nn.Sequential(nn.Dense(3), nn.Dense(2)), gr.f32["N", 4])
+
+
+@pytest.mark.parametrize(
+    "load, kind, message",
+    [
+        (lambda: interop.load_torch(two(), None), errors.ArgumentError, "state_dict: NoneType"),
+        (lambda: interop.load_torch(two(), {1: TWO}), errors.ArgumentError, "state_dict: dict, not a dict by name"),
+        (lambda: interop.load_torch(TWO, two()), errors.ArgumentError, "is not a network"),
+        (lambda: interop.load_torch(two(), TWO, 3), errors.ArgumentError, "into=3 is not a compiled program"),
+        (lambda: interop.load_torch(two(), TWO, program=3), errors.ArgumentError, "3 is not a program"),
+        (lambda: interop.load_torch(two(), TWO, names=3), errors.ArgumentError, "names: int"),
+        (lambda: interop.load_torch(two(), TWO, flattened=3), errors.ArgumentError, "flattened: int"),
+        (lambda: interop.load_torch(two(), TWO, flattened={"dense": 4}), errors.ArgumentError, "flattened: 4 of dense"),
+        (
+            lambda: interop.load_torch(two(), TWO, flattened={"dense": (2, 3)}), errors.StateError,
+            r"flattened: dense does not take the numbers of an image \(2, 3\)",
+        ),
+        (
+            lambda: interop.load_torch(two(), TWO | {"0.bias": np.ones(3) * 1j}), errors.DTypeError,
+            "0.bias: complex128 of the state_dict",
+        ),
+        (lambda: interop.to_torch(two(), None), errors.ArgumentError, "state: NoneType"),
+        (
+            lambda: interop.to_torch(two(), {name: value[:1] for name, value in two().init().items()}),
+            errors.StateError, r"dense/kernel: \(1, 3\), the network has \(4, 3\)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_network_or_parameters(load: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message) as raised:
+        load()
+    assert raised.value.site is not None and raised.value.site.file.endswith("test_torch.py")  # type: ignore[attr-defined]
+    assert raised.value.help is not None  # type: ignore[attr-defined]

@@ -16,18 +16,19 @@ and `flattened` says, by the layer's path, which [channels, height, width] PyTor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc import nn
-from graphc.errors import ArgumentError, StateError
+from graphc.errors import ArgumentError, DTypeError, StateError
 from graphc.frontend.names import Names
+from graphc.frontend.numbers import is_count
 from graphc.frontend.program import Program
 from graphc.frontend.variable import Variable
-from graphc.interop.torch_formats import Arrays, Format, Values, format_of
+from graphc.interop.torch_formats import Arrays, Format, Plain, Values, format_of
 from graphc.ir.node import Array
 from graphc.nn.module import named_parts
 from graphc.runtime.load import Compiled
@@ -59,7 +60,10 @@ def load_torch(
     takes, or that has another shape, and then nothing is changed; `TraceError` where a program with the network is
     compiled already and `into` is not given.
     """
-    plan = plan_of(net, state_dict, names, flattened, program)
+    if into is not None and not isinstance(into, Compiled):
+        help = "into=program.compile(), or leave it out: then programs compiled from now on start with them"
+        raise ArgumentError(f"into={into!r} is not a compiled program", site=user_site(), help=help)
+    plan = plan_of(net, modules_in(state_dict), names, flattened, program)
     values = dict(plan.read())
     if into is not None:
         into.state.update({plan.naming.variables[variable]: value for variable, value in values.items()})
@@ -83,7 +87,7 @@ def from_torch(
     Names are those of the network on its own, or in a `program`, where they differ from these if it has other networks
     of the same classes. Raises `StateError` as `load_torch` does.
     """
-    plan = plan_of(net, state_dict, names, flattened, program)
+    plan = plan_of(net, modules_in(state_dict), names, flattened, program)
     return {plan.naming.variables[variable]: value for variable, value in plan.read()}
 
 
@@ -106,12 +110,16 @@ def to_torch(
     works; without, they are named after the layers' attributes. Raises `StateError` where `like` has other parameters,
     or the state lacks one.
     """
-    plan = plan_of(net, like, names, flattened, program)
-    missing = [name for v in plan.variables() if (name := plan.naming.variables[v]) not in state]
-    if missing:
-        raise StateError(
-            f"the state lacks {', '.join(missing)}", site=user_site(), help="give compiled.state, or net.init()"
-        )
+    expect_mapping("state", state, "give compiled.state, or net.init()")
+    plan = plan_of(net, None if like is None else modules_in(like), names, flattened, program)
+    variables = {plan.naming.variables[variable]: variable for variable in plan.variables()}
+    missing = [name for name in variables if name not in state]
+    faults = [f"the state lacks {', '.join(missing)}"] if missing else []
+    for name, variable in variables.items():
+        if name in state and np.shape(state[name]) != variable.type.shape:
+            faults.append(f"{name}: {np.shape(state[name])}, the network has {variable.type.shape}")
+    if faults:
+        raise StateError("\n  ".join(faults), site=user_site(), help="give compiled.state, or net.init()")
     return plan.write(lambda variable: np.asarray(state[plan.naming.variables[variable]]))
 
 
@@ -177,19 +185,20 @@ class Plan:
 
 def plan_of(
     net: nn.Module,
-    state_dict: Mapping[str, Any] | None,
+    modules: Mapping[str, Arrays] | None,
     names: Mapping[str, str] | None,
     flattened: Flattened,
     program: Program | None,
 ) -> Plan:
-    """Which layers of a network take which modules of a `state_dict`, where there is one. Raises what does not fit."""
+    """Which layers of a network take which modules, where there are any. Raises what does not fit."""
+    expect_mapping("names", names or {}, 'names={"layer": "module"} says which module a layer is')
+    images = images_in(flattened or {})
     naming = naming_of(net, program)
-    modules = {} if state_dict is None else modules_in(state_dict)
-    kinds = None if state_dict is None else {kind_of(arrays) for arrays in modules.values()}
-    images = dict(flattened or {})
+    kinds = None if modules is None else {kind_of(arrays) for arrays in modules.values()}
     matches = list(matches_in(net, (), naming, images, kinds, {}))
     faults = [f"flattened: the network has no layer {path}" for path in images if path not in {m.path for m in matches}]
-    if state_dict is not None:
+    faults += misfits(matches)
+    if modules is not None:
         faults += assigned(matches, modules, names or {})
     if faults:
         raise StateError(
@@ -197,11 +206,40 @@ def plan_of(
             site=user_site(),
             help='names={"layer": "module"} says which module a layer is; leave out what has no place in the network',
         )
-    return Plan(naming, matches, modules)
+    return Plan(naming, matches, modules or {})
+
+
+def expect_mapping(what: str, given: object, help: str) -> None:
+    """Raise `ArgumentError` unless something is given by name."""
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise ArgumentError(f"{what}: {type(given).__name__}, not a dict by name", site=user_site(), help=help)
+
+
+def images_in(flattened: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """The shapes of images by layer. Raises `ArgumentError` where they are none."""
+    help = 'flattened={"dense": (channels, height, width)}, as PyTorch had them'
+    expect_mapping("flattened", flattened, help)
+    for path, image in flattened.items():
+        if not isinstance(image, (tuple, list)) or not all(is_count(size, 1) for size in image):
+            raise ArgumentError(f"flattened: {image!r} of {path} is no shape", site=user_site(), help=help)
+    return {path: tuple(image) for path, image in flattened.items()}
+
+
+def misfits(matches: Sequence[Match]) -> Iterator[str]:
+    """Which layers take other inputs than the image that is said to be flattened; it is taken from them."""
+    for match in matches:
+        if isinstance(match.format, Plain) and match.format.image is not None and not match.format.fits():
+            yield f"flattened: {match.path} does not take the numbers of an image {match.format.image}"
+            match.format = replace(match.format, image=None)
 
 
 def naming_of(net: nn.Module, program: Program | None) -> Names:
     """The names of a network's Variables, on its own or in a program. Raises where it has none of them."""
+    help = "load_torch(net, torch_net.state_dict(), program=program)"
+    if not isinstance(net, nn.Module):
+        raise ArgumentError(f"{net!r} is not a network", site=user_site(), help=help)
+    if not (program is None or isinstance(program, Program)):
+        raise ArgumentError(f"{program!r} is not a program", site=user_site(), help=help)
     if program is None:
         return net.naming()
     program.trace()
@@ -212,26 +250,27 @@ def naming_of(net: nn.Module, program: Program | None) -> Names:
 
 def modules_in(state_dict: Mapping[str, Any]) -> dict[str, dict[str, Array]]:
     """The parameters of a `state_dict` by module, as NumPy arrays. The projection in an attention is a part of it."""
-    if not isinstance(state_dict, Mapping):
-        raise ArgumentError(
-            f"a state_dict, not {type(state_dict).__name__}, is needed", site=user_site(), help="give net.state_dict()"
-        )
+    expect_mapping("state_dict", state_dict, "give net.state_dict()")
     found: dict[str, dict[str, Array]] = {}
     for whole, value in state_dict.items():
         prefix, _, name = whole.rpartition(".")
         outer, _, inner = prefix.rpartition(".")
         if inner == "out_proj" and ATTENTION & found.get(outer, {}).keys():
             prefix, name = outer, f"{inner}.{name}"
-        found.setdefault(prefix, {})[name] = array_of(value)
+        found.setdefault(prefix, {})[name] = array_of(whole, value)
     return found
 
 
-def array_of(value: Any) -> Array:
-    """A tensor of PyTorch, or what NumPy reads, as an array."""
+def array_of(name: str, value: Any) -> Array:
+    """A tensor of PyTorch, or what NumPy reads, as an array. Raises `DTypeError` for what is no real numbers."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
-    return np.asarray(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        help = "leave out what has no place in the network"
+        raise DTypeError(f"{name}: {array.dtype} of the state_dict are no real numbers", site=user_site(), help=help)
+    return array
 
 
 def kind_of(arrays: Arrays) -> Kind:

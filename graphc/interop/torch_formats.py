@@ -6,6 +6,7 @@ A format goes both ways. `write` gives a module's arrays by PyTorch's names, fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -54,6 +55,11 @@ class Plain(Format):
     variables: Mapping[str, Variable]  # by PyTorch's names
     kernel: str | None = None  # the one that is turned
     image: Sequence[int] | None = None  # [channels, spatial ...] that was flattened to the kernel's inputs
+
+    def fits(self) -> bool:
+        """Whether the kernel takes as many inputs as the image has numbers."""
+        kernel = self.variables.get(self.kernel or "")
+        return kernel is not None and self.image is not None and kernel.type.shape[-2] == math.prod(self.image)
 
     def write(self, values: Values) -> dict[str, Array]:
         found = {name: values(variable) for name, variable in self.variables.items()}
