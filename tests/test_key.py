@@ -65,3 +65,9 @@ def test_other_initial_values_have_other_keys() -> None:
 def test_graphcs_initial_values_are_known_without_tracing_them() -> None:
     assert all(isinstance(init.get(name)((3, 2), gr.f32).recipe(), str) for name in init.NAMED)
     assert drawn_by(2.0).recipe() is None
+
+
+def test_what_layers_draw_is_known_by_its_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Initial(TensorType(gr.f32, (2,)), init.draw_constant)
+    monkeypatch.setattr(init.draw_constant, "__module__", "graphc.nn.weights")
+    assert whole.recipe() is None

@@ -28,11 +28,14 @@ class Initial(Record):
     draw: Callable[[Key], Tensor]
 
     def recipe(self) -> str | None:
-        """What tells it from others: the function of graphc that draws it, with its arguments; None for a user's."""
+        """What tells it from others: the function of `init` or the frontend that draws it, and its arguments.
+
+        None for other functions, of which only the graph tells: layers are no part of what a cache knows of graphc.
+        """
         draw = self.draw if isinstance(self.draw, partial) else partial(self.draw)
         name = f"{draw.func.__module__}.{getattr(draw.func, '__qualname__', '<')}"
-        given = *draw.args, *draw.keywords.values()
-        if not name.startswith("graphc.") or "<" in name or any(type(x) not in PLAIN for x in given):
+        known = name.startswith(("graphc.init.", "graphc.frontend.")) and "<" not in name
+        if not known or any(type(x) not in PLAIN for x in (*draw.args, *draw.keywords.values())):
             return None
         return f"{self.type} {name}{draw.args}{draw.keywords}"
 
