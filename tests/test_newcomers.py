@@ -62,6 +62,20 @@ TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
     "program.predict": (lambda: program().predict(X), errors.MissingNameError, "compiled.predict(…)"),
     "program.compile(loss=)": (lambda: program().compile(loss="mse"), errors.ArgumentError, "an entry says how"),
     "compiled.fit": (lambda: program().compile().fit(X, Y), errors.MissingNameError, "train.fit(compiled, (x, y))"),
+    "history.history": (
+        lambda: train.fit(program().compile(), (X, Y)).history["loss"], errors.MissingNameError, 'history["loss"]',
+    ),
+    "sizes as Keras has them": (
+        lambda: train.supervised(
+            network(), gr.f32[None, 3], gr.i32["N"], loss=losses.huber, optimizer=optim.Adam(1e-3)
+        ), errors.ArgumentError, 'names such as "N"',
+    ),
+    "a sequence of outputs": (
+        lambda: train.supervised(
+            nn.Sequential(nn.LSTM(4), nn.Dense(2)), gr.f32["N", "T", 3], gr.i32["N"],
+            loss=losses.sparse_softmax_cross_entropy, optimizer=optim.Adam(1e-3), metrics=[metrics.accuracy],
+        ).compile(), errors.ShapeError, "want labels of shape (N, T)",
+    ),
     "forward": (Forward, errors.TraceError, "def __call__(self, x), not forward"),
     "Linear": (lambda: nn.Linear(3, 4), errors.MissingNameError, "nn.Dense"),
     "ModuleList": (lambda: nn.ModuleList(), errors.MissingNameError, "a list of layers"),

@@ -151,8 +151,8 @@ def test_the_program_can_be_built(tmp_path: Path) -> None:
 
 def test_settings_that_can_not_be() -> None:
     wrong: list[dict[str, Any]] = [
-        {"optimizer": "adamm"}, {"activation": "rel"}, {"hidden": (0,)}, {"batch_size": 0}, {"epochs": 0},
-        {"loss": "huber"},
+        {"optimizer": "adamm"}, {"activation": "rel"}, {"hidden": (0,)}, {"hidden": 8}, {"batch_size": 0},
+        {"epochs": 0}, {"loss": "huber"},
     ]  # fmt: skip
     for settings in wrong:
         with pytest.raises(ValueError, match=next(iter(settings))):

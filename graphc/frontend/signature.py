@@ -10,15 +10,17 @@ from typing import Any
 from graphc.errors import ArgumentError, Site
 from graphc.ir.dim import Dim
 from graphc.ir.types import DType, TensorType, bool_, f32, i32
-from graphc.sites import user_frame, user_site
+from graphc.sites import PACKAGE, user_frame, user_site
 
 #: Python's types as annotations of scalars.
 SCALARS: dict[object, TensorType] = {float: TensorType(f32), int: TensorType(i32), bool: TensorType(bool_)}
 
 
 def site_of(function: Callable[..., Any]) -> Site | None:
-    """Where a function is defined."""
+    """Where a function is defined; one of graphc's own, where it is asked for."""
     code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is not None and code.co_filename.startswith(PACKAGE):
+        return user_site()
     return Site(code.co_filename, code.co_firstlineno, f"def {code.co_name}(…)") if code is not None else None
 
 

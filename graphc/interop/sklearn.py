@@ -167,7 +167,7 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             value = getattr(self, name)
             if value not in known and (name == "loss" or not callable(value)):
                 raise ValueError(f"{name}={value!r}: give one of {', '.join(known)}")
-        if not all(is_count(units, 1) for units in self.hidden):
+        if not np.iterable(self.hidden) or not all(is_count(units, 1) for units in self.hidden):
             raise ValueError(f"hidden={self.hidden!r}: give the units of each hidden layer, as (64, 32)")
         named = self.batch_size in ("auto", "full")
         if not named and not is_count(self.batch_size, 1):

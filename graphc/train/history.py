@@ -6,8 +6,10 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from graphc.errors import StateError
+from graphc.frontend.suggest import missing_attribute
 from graphc.sites import user_site
 from graphc.train.figures import Figures, nearest
 
@@ -24,6 +26,11 @@ class History(Mapping[str, list[float]]):
         self.epochs: list[int] = []
         self.steps = 0
         self.interrupted = False
+
+    if not TYPE_CHECKING:  # type checkers know what a History has
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(self, name, {"history": 'it is the mapping itself: history["loss"]'})
 
     def append(self, epoch: int, figures: Figures) -> None:
         """Take in an epoch; what is added to the figures later shows here too."""

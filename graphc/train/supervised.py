@@ -57,8 +57,8 @@ def supervised(
     program = Program(name)
 
     def figures(output: Any, target: Any) -> dict[str, Any]:
-        found = {n: judge(output, target) for n, judge in judges.items()}
-        return {"loss": loss(output, target) + net.penalty(), **found}
+        cost = loss(output, target) + net.penalty()
+        return {"loss": cost, **{n: judge(output, target) for n, judge in judges.items()}}
 
     @program.entry(x=x)
     def predict(x: Tensor) -> Any:
