@@ -32,7 +32,8 @@ RULES = {
 
 def place(race: inspect.Trajectories, name: str) -> float:
     """What the winner has least of: steps to the minimum; of those who don't arrive, the height in the end."""
-    return race.arrival(name) or STEPS + np.nan_to_num(race.values(name)[-1], nan=np.inf)
+    arrival = race.arrival(name)
+    return STEPS + np.nan_to_num(race.values(name)[-1], nan=np.inf) if arrival is None else arrival
 
 
 def main() -> None:

@@ -29,7 +29,11 @@ MADE: dict[str, tuple[Callable[[], Any], str, str]] = {
     "an initialiser": (lambda: nn.Dense(3, kernel_initializer=5), "no initialiser 5", "glorot_uniform"),
     "a list of activations": (lambda: nn.Dense(3, activation=["relu"]), "no activation ['relu']", "relu"),
     "a rate": (lambda: nn.Dropout("a"), "Dropout: rate='a' is not in [0, 1)", "a probability"),
-    "no rate": (lambda: nn.LSTM(3, dropout=None), "rate=None is not in [0, 1)", "a probability"),
+    "no rate": (lambda: nn.LSTM(3, dropout=None), "LSTM: dropout=None is not in [0, 1)", "a probability"),
+    "rates of parts": (lambda: nn.Stack(nn.GRU(3), dropout=2), "Stack: dropout=2 is not in [0, 1)", "a probability"),
+    "of attention": (
+        lambda: nn.TransformerBlock(2, 8, dropout=1), "TransformerBlock: dropout=1 is not in [0, 1)", "a probability",
+    ),
     "a momentum": (lambda: nn.BatchNorm(momentum="x"), "momentum='x' is not in [0, 1]", "such as 0.9"),
     "a slope": (lambda: nn.RReLU("a", 1), "RReLU: slopes from 'a' to 1", "lower"),
     "a base": (lambda: nn.SinusoidalPositions("a"), "base='a' is not a positive number", "10_000"),

@@ -23,6 +23,7 @@ from graphc.nn.weights import (
     KernelOptions,
     RegularizerLike,
     expect_count,
+    expect_probability,
     parameter_dtype,
     weight,
 )
@@ -67,6 +68,7 @@ class MultiHeadAttention(Module):
         super().__init__(options.pop("name", None))
         sizes = {"key_dim": key_dim, "value_dim": value_dim, "output_dim": output_dim}
         expect_count(self, heads=heads, **{name: size for name, size in sizes.items() if size is not None})
+        expect_probability(self, dropout=dropout)
         self.heads, self.key_dim, self.value_dim, self.output_dim = int(heads), key_dim, value_dim, output_dim
         self.use_bias, self.causal, self.options = use_bias, causal, options
         self.dropout = Dropout(dropout)
@@ -139,6 +141,7 @@ class TransformerBlock(Module):
     ):
         super().__init__(name)
         expect_count(self, hidden=hidden)
+        expect_probability(self, dropout=dropout)
         self.hidden, self.pre_norm = int(hidden), pre_norm
         self.attention = part("attention", MultiHeadAttention(heads, causal=causal, dropout=dropout))
         self.up = part("up", Dense(hidden, activation))

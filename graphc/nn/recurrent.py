@@ -33,6 +33,7 @@ from graphc.nn.weights import (
     RegularizerLike,
     activation_function,
     expect_count,
+    expect_probability,
     weight,
 )
 from graphc.sites import user_site
@@ -125,6 +126,7 @@ class Recurrent(KernelLayer, RecurrentLayer):
     ):
         super().__init__(None, use_bias, **options)
         expect_count(self, units=units, checkpoint_every=1 if checkpoint_every is None else checkpoint_every)
+        expect_probability(self, dropout=dropout, recurrent_dropout=recurrent_dropout)
         self.units, self.reverse, self.checkpoint_every = int(units), reverse, checkpoint_every
         self.act = activation_function(activation) or functional.identity
         self.gate = activation_function(recurrent_activation) or functional.identity

@@ -19,7 +19,7 @@ from graphc.ir.types import DType, f32
 from graphc.nn.layers import Dropout
 from graphc.nn.module import Module, called
 from graphc.nn.recurrent import RecurrentLayer, State, expect_new
-from graphc.nn.weights import expect_count
+from graphc.nn.weights import expect_count, expect_probability
 from graphc.sites import user_site
 
 
@@ -38,6 +38,7 @@ class Stack(RecurrentLayer):
             raise ArgumentError("Stack: no layers", site=self.site, help="nn.Stack(nn.LSTM(64), nn.LSTM(64))")
         for layer in layers:
             expect_recurrent(self, layer)
+        expect_probability(self, dropout=dropout)
         self.layers, self.dropout = list(layers), Dropout(dropout)
 
     def __call__(self, x: TensorLike, initial_state: State = None, **options: Any) -> tuple[Tensor, State]:
