@@ -52,6 +52,14 @@ TRACED: dict[str, tuple[type[Exception], str, Callable[[Any], Any], TensorType]]
         errors.ShapeError, "shapes differ off axis 0 (f32[N,3] and f32[N,2])",
         lambda x: gr.concat([x, x[:, :2]]), MATRIX,
     ),
+    "a float in a shape": (
+        errors.ArgumentError, "2.5 is no size", lambda x: gr.zeros((2.5, 3)) + gr.sum(x), MATRIX,
+    ),
+    "no shape": (errors.ArgumentError, "None is no size", lambda x: gr.reshape(x, None), MATRIX),
+    "a boolean in a shape": (errors.ArgumentError, "True is no size", lambda x: gr.ones((True, 2)), MATRIX),
+    "a float for a batch": (
+        errors.ArgumentError, "2.5 is no size", lambda x: nn.GRU(3).initial_state(2.5), MATRIX,
+    ),
     "a value out of range": (errors.DTypeError, "x.astype(gr.i64)", lambda x: x + 2**40, gr.i32["N"]),
 }  # fmt: skip
 

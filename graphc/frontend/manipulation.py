@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from graphc import ops
 from graphc.errors import ArgumentError, AxisError, ShapeError
@@ -17,10 +17,17 @@ from graphc.sites import user_site
 
 
 def normal_shape(shape: Shape) -> tuple[Size, ...]:
-    """What a user gives as a shape, as sizes of the IR."""
-    parts = [shape] if is_size(shape) or isinstance(shape, str) else list(shape)  # type: ignore[arg-type]
+    """What a user gives as a shape, as sizes of the IR. Raises `ArgumentError` where one of them is none."""
+    parts = list(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else [shape]
+    for part in parts:
+        if isinstance(part, bool) or not (is_size(part) or isinstance(part, str) or hasattr(part, "__index__")):
+            raise ArgumentError(
+                f"the shape {shape!r}: {part!r} is no size",
+                site=user_site(),
+                help='sizes are whole numbers, or symbolic: (8, 3), (x.shape[0], 3), ("N", 3)',
+            )
     recording = current()
-    sizes = [parse(p) if isinstance(p, str) else to_size(p) for p in parts]  # type: ignore[arg-type]
+    sizes = [parse(p) if isinstance(p, str) else to_size(p) for p in parts]
     return tuple(recording.normal(s) for s in sizes)
 
 
