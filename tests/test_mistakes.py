@@ -55,6 +55,9 @@ TRACED: dict[str, tuple[type[Exception], str, Callable[[Any], Any], TensorType]]
     "a float in a shape": (
         errors.ArgumentError, "2.5 is no size", lambda x: gr.zeros((2.5, 3)) + gr.sum(x), MATRIX,
     ),
+    "a size that no input has": (
+        errors.ShapeError, "no input has the size M", lambda x: gr.zeros(("M", 3)) + gr.sum(x), MATRIX,
+    ),
     "no shape": (errors.ArgumentError, "None is no size", lambda x: gr.reshape(x, None), MATRIX),
     "a boolean in a shape": (errors.ArgumentError, "True is no size", lambda x: gr.ones((True, 2)), MATRIX),
     "a float for a batch": (

@@ -61,6 +61,7 @@ class Recording:
         self.indices: list[Node] = []  # of the vmaps that operations are inside of: scalars, the innermost last
         self.known: Values | None = None
         self._symbols: dict[str, Dim] = {}
+        self._closed = False
 
     @contextmanager
     def running(self) -> Iterator[Recording]:
@@ -188,7 +189,7 @@ class Recording:
     def normal(self, size: Size) -> Size:
         """A size in which one name is one symbol: facts declared with `gr.dim` hold wherever the name occurs.
 
-        Raises `ShapeError` where two declarations disagree.
+        Raises `ShapeError` where two declarations disagree, and for a name that no input has once they are closed.
         """
         if not isinstance(size, Dim):
             return size
@@ -199,8 +200,18 @@ class Recording:
             return size
         return parse(str(size), known)
 
+    def close_inputs(self) -> None:
+        """There are no more inputs: the sizes that have names are those that they have."""
+        self._closed = True
+
     def _declare(self, new: Symbol) -> None:
         dim = self._symbols.get(new.name)
+        if dim is None and self._closed:
+            raise ShapeError(
+                f"no input has the size {new.name}",
+                site=user_site(),
+                help=f"the inputs' sizes with a name: {', '.join(self._symbols) or 'none'}",
+            )
         plain = Symbol(new.name)
         if dim is None or dim.symbols == (plain,):
             self._symbols[new.name] = symbol(new.name, new.min, new.max, new.multiple_of, new.typical)

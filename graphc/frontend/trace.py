@@ -127,6 +127,7 @@ def trace_function(
     recording = Recording(names, state)
     with recording.running():
         arguments, infos = symbolic_arguments(recording, types)
+        recording.close_inputs()
         if watch is not None:
             recording.known = watch([node for node, _ in infos])
         result = function(**arguments)
