@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import linecache
 import os
 import sys
@@ -12,8 +13,8 @@ from graphc.errors import Site
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
-#: Between two frames of graphc where a `with` of its own ends.
-BETWEEN = contextlib.__file__
+#: Between two frames of graphc where a `with` of its own ends, or a property is computed that it keeps.
+BETWEEN = frozenset((contextlib.__file__, functools.__file__))
 
 _sites: dict[tuple[str, int], Site] = {}
 
@@ -22,7 +23,7 @@ class _Ours(dict[str, bool]):
     """Whether a file is graphc's: asked for every frame of every operation, so each answer is kept."""
 
     def __missing__(self, file: str) -> bool:
-        ours = self[file] = file.startswith(PACKAGE) or file == BETWEEN
+        ours = self[file] = file.startswith(PACKAGE) or file in BETWEEN
         return ours
 
 

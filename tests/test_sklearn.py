@@ -151,14 +151,18 @@ def test_the_program_can_be_built(tmp_path: Path) -> None:
 
 def test_settings_that_can_not_be() -> None:
     wrong: list[dict[str, Any]] = [
-        {"optimizer": "adamm"}, {"activation": "rel"}, {"hidden": (0,)}, {"hidden": 8}, {"batch_size": 0},
-        {"epochs": 0}, {"loss": "huber"},
+        {"optimizer": "adamm"}, {"activation": "rel"}, {"hidden": (0,)}, {"batch_size": 0}, {"epochs": 0},
+        {"loss": "huber"}, {"hidden": 5}, {"activation": ["relu"]}, {"network": 3}, {"patience": "long"},
+        {"dropout": 1.5}, {"validation_fraction": "0.1"}, {"weight_decay": -1.0}, {"learning_rate": "slow"},
     ]  # fmt: skip
     for settings in wrong:
         with pytest.raises(ValueError, match=next(iter(settings))):
             GraphClassifier(**settings).fit(X, Y)
-    with pytest.raises(errors.ArgumentError, match="wanted are 3 outputs a row"):
+    with pytest.raises(ValueError, match="sample weights below 0"):
+        GraphClassifier().fit(X, Y, sample_weight=np.linspace(-1, 1, len(X)))
+    with pytest.raises(errors.ArgumentError, match="wanted are 3 outputs a row") as raised:
         GraphClassifier(network=lambda outputs: nn.Dense(7)).fit(X, Y)
+    assert raised.value.site is not None and raised.value.site.file == __file__
     with pytest.raises(NotFittedError):
         GraphClassifier().predict(X)
 

@@ -82,7 +82,7 @@ class Program:
     """Entries that share state. Names in the state are unique to a Program and do not depend on other Programs."""
 
     def __init__(self, name: str = "program"):
-        if not name.isidentifier() or not name.isascii():
+        if not isinstance(name, str) or not name.isidentifier() or not name.isascii():
             raise ArgumentError(
                 f"{name!r} can't name a Program", site=user_site(), help="it prefixes C symbols: letters, digits and _"
             )

@@ -8,17 +8,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from graphc import train
 from graphc.errors import ArgumentError
-from graphc.frontend.numbers import is_count
+from graphc.frontend.numbers import is_count, is_number
 from graphc.interop.sklearn_network import OPTIMIZERS, REGRESSION_LOSSES, Network, Plan
 from graphc.ir.node import Array
 from graphc.nn.weights import ACTIVATIONS
+from graphc.optim.schedules import Schedule
 from graphc.sites import user_site
 
 try:
@@ -33,7 +34,6 @@ except ImportError:
 if TYPE_CHECKING:
     from graphc.nn.module import Module
     from graphc.optim.optimizer import Optimizer
-    from graphc.optim.schedules import Schedule
 
 #: The largest minibatch that `batch_size="auto"` takes, as in scikit-learn's perceptrons.
 AUTO_BATCH = 200
@@ -91,6 +91,8 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """Train a new network for all epochs, or the one there is for a few more."""
         self._expect_settings()
         weights = np.asarray(_check_sample_weight(sample_weight, x, dtype=x.dtype))
+        if (weights < 0).any():
+            raise ValueError("sample weights below 0: they say how much a row counts")
         kept = weights != 0  # rows of no weight are no rows
         if not kept.any():
             raise ValueError("all sample weights are 0: there is nothing to learn from")
@@ -165,15 +167,27 @@ class GraphEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """Raise `ValueError` for settings that can't be."""
         for name, known in (("optimizer", OPTIMIZERS), ("activation", ACTIVATIONS), ("loss", ("auto", *self.losses))):
             value = getattr(self, name)
-            if value not in known and (name == "loss" or not callable(value)):
+            named = isinstance(value, str) and value in known
+            if not named and (name == "loss" or not callable(value)):
                 raise ValueError(f"{name}={value!r}: give one of {', '.join(known)}")
-        if not np.iterable(self.hidden) or not all(is_count(units, 1) for units in self.hidden):
+        if self.network is not None and not callable(self.network):
+            raise ValueError(f"network={self.network!r}: give a function of the number of outputs, or None")
+        if not isinstance(self.hidden, Iterable) or not all(is_count(units, 1) for units in self.hidden):
             raise ValueError(f"hidden={self.hidden!r}: give the units of each hidden layer, as (64, 32)")
         named = self.batch_size in ("auto", "full")
         if not named and not is_count(self.batch_size, 1):
             raise ValueError(f'batch_size={self.batch_size!r}: give a number from 1 on, "auto" or "full"')
-        if not is_count(self.epochs, 1):
-            raise ValueError(f"epochs={self.epochs!r}: give a number from 1 on")
+        for name in ("epochs", "patience"):
+            if not is_count(getattr(self, name), least := int(name == "epochs")):
+                raise ValueError(f"{name}={getattr(self, name)!r}: give a whole number from {least} on")
+        for name in ("dropout", "validation_fraction"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < 1:
+                raise ValueError(f"{name}={value!r}: give a share from 0 to less than 1")
+        if not is_number(self.weight_decay) or self.weight_decay < 0:
+            raise ValueError(f"weight_decay={self.weight_decay!r}: give a number from 0 on")
+        if not is_number(self.learning_rate) and not isinstance(self.learning_rate, Schedule):
+            raise ValueError(f"learning_rate={self.learning_rate!r}: give a number or a schedule of graphc.optim")
 
 
 class GraphClassifier(ClassifierMixin, GraphEstimator):  # type: ignore[misc]

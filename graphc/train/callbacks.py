@@ -13,9 +13,10 @@ import numpy as np
 
 from graphc import optim
 from graphc.errors import ArgumentError
-from graphc.frontend.numbers import is_count
+from graphc.frontend.numbers import is_count, is_number
 from graphc.sites import user_site
 from graphc.train.figures import nearest
+from graphc.train.paths import path_of
 from graphc.train.run import Run
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class Monitor(Callback):
         if mode not in ("auto", "min", "max"):
             message = f"{own}: mode={mode!r}"
             raise ArgumentError(message, site=user_site(), help='use "auto", "min" or "max"')
+        if not isinstance(monitor, str):
+            message = f"{own}: monitor is a {type(monitor).__name__}"
+            raise ArgumentError(message, site=user_site(), help='give the name of a figure, such as "val_loss"')
+        expect_figure(f"{own}: min_delta", min_delta)
         self.monitor, self.site = monitor, user_site()
         self.greater = mode == "max" or (mode == "auto" and not GREATER.isdisjoint(re.split("[_/]", monitor)))
         self.min_delta = abs(min_delta)
@@ -153,6 +158,7 @@ class EarlyStopping(Monitor):
         super().__init__(monitor, mode, min_delta)
         expect_count("EarlyStopping: patience", patience, 0)
         expect_count("EarlyStopping: start_from_epoch", start_from_epoch, 0)
+        expect_figure("EarlyStopping: baseline", 0.0 if baseline is None else baseline)
         self.patience, self.restore_best, self.baseline = patience, restore_best, baseline
         self.start_from_epoch = start_from_epoch
         self.begin()
@@ -287,7 +293,9 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], separator: str = ","):
-        self.path, self.separator, self.site = Path(path), separator, user_site()
+        self.path, self.separator, self.site = path_of("CSVLogger: path", path), separator, user_site()
+        if not isinstance(separator, str) or not separator:
+            raise ArgumentError(f"CSVLogger: separator={separator!r}", site=self.site, help='give text, such as ","')
         self._columns: list[str] = []
 
     def on_train_begin(self, run: Run) -> None:
@@ -330,3 +338,9 @@ def expect_count(name: str, value: object, least: int) -> None:
     if not is_count(value, least):
         message = f"{name}={value!r} is not an integer of at least {least}"
         raise ArgumentError(message, site=user_site())
+
+
+def expect_figure(name: str, value: object) -> None:
+    """Raise `ArgumentError` unless a value is a finite number."""
+    if not is_number(value):
+        raise ArgumentError(f"{name}={value!r} is not a number", site=user_site(), help="give a finite one")

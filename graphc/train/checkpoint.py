@@ -15,6 +15,7 @@ from graphc.errors import ArgumentError, StateError
 from graphc.sites import user_site
 from graphc.train.callbacks import Callback, Mode, Monitor, expect_count
 from graphc.train.figures import Means
+from graphc.train.paths import path_of
 from graphc.train.run import Run
 
 #: Names of checkpoints and of their files.
@@ -51,7 +52,7 @@ class Checkpoint(Monitor):
         super().__init__(monitor, mode)
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("keep", keep)):
             expect_count(f"Checkpoint: {name}", 1 if value is None else value, 1)
-        self.folder, self.every_epochs, self.keep = Path(folder), every_epochs, keep
+        self.folder, self.every_epochs, self.keep = path_of("Checkpoint: folder", folder), every_epochs, keep
         self.every = every_steps or (1 << 62)
         self.save_best_only = save_best_only
         self.best: float | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import StateError
 from graphc.frontend.suggest import missing_attribute
 from graphc.sites import user_site
 from graphc.train.figures import Figures, nearest
+from graphc.train.paths import path_of
 
 
 class History(Mapping[str, list[float]]):
@@ -60,4 +60,4 @@ class History(Mapping[str, list[float]]):
         """
         from graphc.train.plots import learning_curves
 
-        return learning_curves(self, None if path is None else Path(path))
+        return learning_curves(self, None if path is None else path_of("plot: path", path))

@@ -219,6 +219,9 @@ def entry_of(compiled: Compiled, name: str, role: str) -> BoundEntry:
             site=user_site(),
             help="pass program.compile(); train.supervised makes a program of a network",
         )
+    if not isinstance(name, str):
+        message = f"{role} is a {type(name).__name__}, not the name of an entry"
+        raise ArgumentError(message, site=user_site(), help=f"there are {', '.join(entries)}")
     if name not in entries:
         message = f"the program has no entry {name!r}"
         raise ArgumentError(message, site=user_site(), help=f"{nearest(name, list(entries))}; {role}= names it")

@@ -10,6 +10,7 @@ from graphc.errors import ArgumentError
 from graphc.frontend.program import Program
 from graphc.frontend.suggest import answering
 from graphc.ir.types import TensorType
+from graphc.nn.weights import ActivationLike, activation_function
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def supervised(
     optimizer: Optimizer,
     metrics: Metrics = None,
     augment: Callable[..., Any] | None = None,
-    activation: Callable[[Any], Any] | None = None,
+    activation: ActivationLike = None,
     name: str = "model",
 ) -> Program:
     """A program that learns y from x, with the entries `predict(x)`, `train_step(x, y)` and `evaluate(x, y)`.
@@ -45,14 +46,15 @@ def supervised(
     loss has the penalties of the layers' regularisers in it. `train_step` calls the network with `training=True` and
     takes one step of the optimizer. `predict` gives `activation(net(x))`, such as `nn.softmax` for a network that ends
     in logits. `augment` makes other training examples: a function of x, or of x and y that gives both. Raises
-    `ArgumentError` for what is no network, type, loss, optimizer or metric.
+    `ArgumentError` for what is no network, type, loss, optimizer, metric, activation or function.
 
         program = train.supervised(net, gr.f32["N", 64], gr.i32["N"], loss=losses.sparse_softmax_cross_entropy,
                                    optimizer=optim.Adam(1e-3), metrics={"accuracy": metrics.accuracy})
         digits = program.compile()
         train.fit(digits, (images, labels), epochs=10)
     """
-    expect_parts(net, x, y, loss, optimizer)
+    expect_parts(net, x, y, loss, optimizer, augment)
+    finish = activation_function(activation)
     judges = by_name(metrics)
     program = Program(name)
 
@@ -63,7 +65,7 @@ def supervised(
     @program.entry(x=x)
     def predict(x: Tensor) -> Any:
         output = net(x, training=False)
-        return output if activation is None else activation(output)
+        return output if finish is None else finish(output)
 
     @program.entry(x=x, y=y)
     def train_step(x: Tensor, y: Tensor) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def supervised(
     return program
 
 
-def expect_parts(net: object, x: object, y: object, loss: object, optimizer: object) -> None:
+def expect_parts(net: object, x: object, y: object, loss: object, optimizer: object, augment: object) -> None:
     """Raise `ArgumentError` unless these are what a program is made of."""
     type_ = 'give its type, such as gr.f32["N", 64]'
     parts = (
@@ -89,6 +91,7 @@ def expect_parts(net: object, x: object, y: object, loss: object, optimizer: obj
         ("y", y, isinstance(y, TensorType), type_),
         ("loss", loss, callable(loss), "give a function, such as losses.mean_squared_error"),
         ("optimizer", optimizer, is_made(optimizer, "minimize"), "give one, such as optim.Adam(1e-3)"),
+        ("augment", augment, augment is None or callable(augment), "give a function of x, or of x and y"),
     )
     for role, value, fits, help in parts:
         if not fits:
@@ -111,7 +114,12 @@ def by_name(metrics: Metrics) -> dict[str, Judge]:
     if isinstance(given, str) or not isinstance(given, (Mapping, Sequence)):
         message = f"supervised: metrics is a {type(given).__name__}, neither a dict nor a list"
         raise ArgumentError(message, site=user_site(), help=METRICS)
-    found = dict(given) if isinstance(given, Mapping) else {getattr(m, "__name__", str(m)): m for m in given}
+    named = given.items() if isinstance(given, Mapping) else ((getattr(m, "__name__", str(m)), m) for m in given)
+    pairs: list[tuple[str, Judge]] = list(named)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        message = f"two metrics have the same name, of {', '.join(name for name, _ in pairs)}"
+        raise ArgumentError(message, site=user_site(), help="give them names: metrics={'accuracy': metrics.accuracy}")
     for name, metric in found.items():
         if isinstance(metric, type) or not callable(metric):
             message = f"the metric {name} is {kind_of(metric)}, no function"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from graphc.frontend.tensor import Array
 from graphc.sites import user_site
 from graphc.train.callbacks import Callback, expect_count, learning_rates
 from graphc.train.figures import VALIDATION
+from graphc.train.paths import path_of
 from graphc.train.run import Run
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class TensorBoard(Callback):
             if not isinstance(value, (bool, int, float, str)):
                 message = f"TensorBoard: the setting {name} is a {type(value).__name__}"
                 raise ArgumentError(message, site=user_site(), help="give numbers, booleans and strings")
-        self.folder, self.histograms, self.watch, self.every = Path(folder), histograms, watch, every_steps
+        self.folder = path_of("TensorBoard: folder", folder)
+        self.histograms, self.watch, self.every = histograms, watch, every_steps
         self.hparams = dict(hparams or {})
         self._writer_class = writer_class()
         self._writers: dict[str, Any] = {}
