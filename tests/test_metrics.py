@@ -108,3 +108,22 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         run(metrics.precision, LOGITS)
     with pytest.raises(errors.ArgumentError, match="average='weighted'"):
         run(lambda m: metrics.recall(m, "weighted"), counted())
+
+
+def test_a_mean_goes_on_beyond_what_f32_counts() -> None:
+    program, seen = gr.Program("many"), metrics.Mean(name="seen")
+
+    @program.entry
+    def update(x: gr.f32["N"]):
+        seen.update(x)
+
+    @program.entry
+    def result():
+        return seen.result()
+
+    compiled = program.compile()
+    compiled.state["seen/total"], compiled.state["seen/weight"] = np.float64(2.0**24), np.float64(2.0**24)
+    for _ in range(3):
+        compiled.update(np.zeros(1, np.float32))
+    assert compiled.state["seen/weight"] == 2**24 + 3
+    assert compiled.result().dtype == np.float32

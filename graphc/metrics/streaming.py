@@ -12,7 +12,7 @@ from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.variable import Variable
-from graphc.ir.types import f32, i32
+from graphc.ir.types import f32, f64, i32
 from graphc.metrics.functions import (
     Average,
     alike,
@@ -30,23 +30,26 @@ from graphc.nn.weights import expect_count
 
 
 class Averaged(Module):
-    """The base of weighted means over many batches; NaN before the first. State: `total` and `weight`, f32 scalars."""
+    """The base of weighted means over many batches; NaN before the first. State: `total` and `weight`, f64 scalars.
+
+    In f32 a weight would stop at 2²⁴ rows of one at a time. The result is f32.
+    """
 
     def __init__(self, name: str | None = None):
         super().__init__(name)
-        self.total = Variable(np.float32(0), trainable=False)
-        self.weight = Variable(np.float32(0), trainable=False)
+        self.total = Variable(np.zeros((), np.float64), trainable=False)
+        self.weight = Variable(np.zeros((), np.float64), trainable=False)
 
     def add(self, values: TensorLike, weights: TensorLike | None = None) -> None:
         """Take more values, each of weight 1 or of its own. Raises `ShapeError` where shapes differ."""
         found = cast(as_float(values), f32)
         shares = weights_like(found, weights)
-        self.total.assign(self.total + api.sum(found * shares))
-        self.weight.assign(self.weight + api.sum(shares))
+        self.total.assign(self.total + cast(api.sum(found * shares), f64))
+        self.weight.assign(self.weight + cast(api.sum(shares), f64))
 
     def result(self) -> Tensor:
         """The mean so far."""
-        return self.total / self.weight
+        return cast(self.total / self.weight, f32)
 
     def reset(self) -> None:
         """Forget what was seen."""
