@@ -230,8 +230,8 @@ class Many:
 
 
 MANY: dict[str, Many] = {
-    "passes": Many(check_passes, 1500, part=100),
-    "passes-small": Many(check_passes, 2500, most=5),
+    "passes": Many(check_passes, 1000, part=100),
+    "passes-small": Many(check_passes, 4400, most=5),
     "passes-narrow": Many(check_passes, 1000, (f16, bf16), most=8),
     "text": Many(check_text, 1500, most=10),
     "gradients": Many(check_gradients, 6000, (f64,), most=8, part=500, suited=0.7),
@@ -239,10 +239,10 @@ MANY: dict[str, Many] = {
     "forward": Many(check_forward, 1000, (f64,), suited=0.8),
     "vmap": Many(check_vmap, 1000, most=8),
     "vmap-native": Many(check_compiled_vmap, 500, most=8, part=100),
-    "native": Many(check_compiled("native"), 2500, most=8, part=100),
+    "native": Many(check_compiled("native"), 1800, most=8, part=100),
     "native-narrow": Many(check_compiled("native"), 500, (f16, bf16), most=8, part=100),
-    "x86-64-v3": Many(check_compiled("x86-64-v3"), 1500, most=8, part=100),
-    "x86-64-v2": Many(check_compiled("x86-64-v2"), 700, most=8, part=100),
+    "x86-64-v3": Many(check_compiled("x86-64-v3"), 1000, most=8, part=100),
+    "x86-64-v2": Many(check_compiled("x86-64-v2"), 500, most=8, part=100),
 }
 
 

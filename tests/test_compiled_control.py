@@ -106,9 +106,9 @@ def test_random_control_flow(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(6, 400, 40))
+@pytest.mark.parametrize("first", range(6, 206, 40))
 def test_much_random_control_flow(first: int) -> None:
-    for seed in range(first, min(first + 40, 400)):
+    for seed in range(first, first + 40):
         assert_random_graph_is_compiled(seed)
 
 

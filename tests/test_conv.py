@@ -104,7 +104,7 @@ def test_any_geometry(target: Target) -> None:
 @pytest.mark.slow
 @every_target
 def test_many_geometries(target: Target) -> None:
-    for i, shape in enumerate(shapes(f"many {target.name}", 400)):
+    for i, shape in enumerate(shapes(f"many {target.name}", 250)):
         check(shape, target, (f32, f64)[i % 2])
 
 
