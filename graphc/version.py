@@ -9,7 +9,7 @@ from functools import cache
 VERSION = "0.1.0"
 
 #: Folders whose code only makes graphs of entries or calls what is compiled, or is no source.
-OUTSIDE = frozenset({"nn", "optim", "train", "inspect", "interop", "__pycache__"})
+OUTSIDE = frozenset({"metrics", "nn", "optim", "train", "inspect", "interop", "__pycache__"})
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -425,3 +426,22 @@ def test_every_public_name_resolves() -> None:
         assert getattr(gr, name) is not None or name == "newaxis"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gr.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_tracing_leaves_the_garbage_collector_as_it_was(before: bool) -> None:
+    program, seen = gr.Program("p"), []
+
+    @program.entry
+    def wrong(x: gr.f32[3]) -> gr.Tensor:
+        seen.append(gc.isenabled())
+        return x + gr.ones((2,))
+
+    was = gc.isenabled()
+    try:
+        (gc.enable if before else gc.disable)()
+        with pytest.raises(errors.ShapeError):
+            program.trace()
+        assert seen == [False] and gc.isenabled() is before
+    finally:
+        (gc.enable if was else gc.disable)()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value is a real number, and finite."""
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return real and bool(np.isfinite(value))
+    if isinstance(value, (float, np.floating)):
+        return math.isfinite(value)
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def is_within(value: Any, low: float, high: float) -> TypeGuard[float]:

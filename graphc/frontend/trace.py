@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +103,26 @@ def text_of(array: Array) -> bytes:
 
 def trace(program: Program) -> TracedProgram:
     """Run each entry once on symbolic arguments."""
-    entries = tuple(
-        finished(trace_function(e.function, e.types, e.name, program.names, program.counter, e.site))
-        for e in program.entries.values()
-    )
+    with collector_paused():
+        entries = tuple(
+            finished(trace_function(e.function, e.types, e.name, program.names, program.counter, e.site))
+            for e in program.entries.values()
+        )
     for variable in program.names.variables:
         variable.settle()
     return TracedProgram(program.name, entries, variable_infos(program.names))
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No search for garbage inside: a graph that grows is none, and to walk it again and again takes as long as it."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def trace_function(

@@ -264,12 +264,14 @@ def called(call: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(call)
     wants_mode = "training" in signature.parameters
     first_name, takes_tensor = first_of(signature)
+    usual = positional_counts(signature)
 
     @wraps(call)
     def wrapper(self: Module, *args: Any, training: bool | None = None, **options: Any) -> Any:
         recording = current(f"{type(self).__name__} is called")
         modes = {"training": training} if wants_mode else {}
-        expect_bound(f"{type(self).__name__}, called", signature, (self, *args), options | modes)
+        if options or modes or len(args) not in usual:  # matching them takes longer than tracing a small layer
+            expect_bound(f"{type(self).__name__}, called", signature, (self, *args), options | modes)
         if takes_tensor:
             x, *rest = args or [options.pop(first_name)]
             args = (one_tensor(self, x), *rest)
@@ -310,6 +312,15 @@ def first_of(signature: inspect.Signature) -> tuple[str, bool]:
     """The name of a call's first argument, and whether that is a tensor for certain: annotated as `TensorLike`."""
     first = next(islice(signature.parameters.values(), 1, None), None)
     return ("", False) if first is None else (first.name, first.annotation in (TensorLike, "TensorLike"))
+
+
+def positional_counts(signature: inspect.Signature) -> range:
+    """How many arguments a method takes, where all are given by position; none where it has ones by name only."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = list(signature.parameters.values())[1:]
+    if any(p.kind not in kinds for p in parameters):
+        return range(0)
+    return range(sum(p.default is p.empty for p in parameters), len(parameters) + 1)
 
 
 def built(build: Callable[..., None]) -> Callable[..., None]:
