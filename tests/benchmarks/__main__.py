@@ -21,6 +21,7 @@ BENCHMARKS = {
     "convolution-avx2": ["convolution", "--cpu", "x86-64-v3"],
     "vecmath": ["vecmath"],
     "augment": ["augment"],
+    "fit": ["fit"],
 }
 
 
