@@ -135,7 +135,7 @@ def test_an_embedding_ties_its_output() -> None:
     assert list(compiled.state)[:1] == ["embedding/table"] and table.dtype == np.float32
     with pytest.raises(gr.errors.IndexRangeError):
         compiled.f(words + 1)
-    with pytest.raises(DTypeError, match="Embedding: takes integers, x is f32"):
+    with pytest.raises(DTypeError, match="Embedding: indices are f32, not integers"):
         entry_of(nn.Embedding(7, 3)).trace()
 
 

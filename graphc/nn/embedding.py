@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from graphc.errors import DTypeError
 from graphc.frontend import api
-from graphc.frontend.promotion import as_tensor
-from graphc.frontend.recording import describe
+from graphc.frontend.indices import integer
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import DType, f32
 from graphc.nn.module import Module, called
 from graphc.nn.weights import ConstraintLike, InitializerLike, RegularizerLike, expect_count, weight
-from graphc.sites import user_site
 
 
 class Embedding(Module):
@@ -44,15 +41,7 @@ class Embedding(Module):
         self.table = self.table_weight.variable((self.count, self.features), self.dtype)
 
     def __call__(self, x: TensorLike) -> Tensor:
-        places = as_tensor(x)
-        if not places.dtype.is_integer:
-            raise DTypeError(
-                f"Embedding: takes integers, x is {places.dtype}",
-                operands=[describe("x", places.node)],
-                site=user_site(),
-                help="cast it: x.astype(gr.i32)",
-            )
-        return api.take(self.table, places, axis=0)
+        return api.take(self.table, integer("Embedding", x), axis=0)
 
     @called
     def attend(self, x: TensorLike) -> Tensor:
