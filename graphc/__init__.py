@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math as _math
+from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
 import numpy as _numpy  # the one dependency that every use has
@@ -159,6 +160,9 @@ def __getattr__(name: str) -> Any:
         if name == "Program":
             importlib.import_module("graphc.compile")  # who defines a program will compile it: import it by now
         value = getattr(importlib.import_module(module), attribute)
+        if isinstance(value, _Function):
+            value = importlib.import_module("graphc.suggest").answering()(value)
+            value.__module__ = "graphc"  # where pickle finds it
     else:
         error = None if name.startswith("_") else importlib.import_module("graphc.frontend.absent").missing(name)
         raise error or AttributeError(f"module 'graphc' has no attribute {name!r}")

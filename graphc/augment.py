@@ -33,10 +33,10 @@ from graphc.frontend.random import Key
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
 from graphc.frontend.size import SymbolicSize
-from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import DType, i64
 from graphc.sites import user_site
+from graphc.suggest import refusing
 
 __all__ = [
     "affine", "cutout", "mixup", "random_affine", "random_brightness", "random_contrast", "random_flip", "random_noise",

@@ -18,11 +18,11 @@ from graphc.frontend.control import scan
 from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.random import Key
-from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, expect_constant
 from graphc.ir.types import DType, TensorType, f32, i64
 from graphc.sites import user_site
+from graphc.suggest import answering, refusing
 
 Shape: TypeAlias = Sequence[int]
 Initializer: TypeAlias = Callable[[Shape, DType], Initial]
@@ -49,16 +49,19 @@ def initial(shape: Shape, dtype: DType, draw: Callable[..., Tensor], *settings: 
     return Initial(type_, partial(draw, type_, *settings))
 
 
+@answering()
 def zeros(shape: Shape = (), dtype: DType = f32) -> Initial:
     """Zeros."""
     return constant(shape, dtype, value=0.0)
 
 
+@answering()
 def ones(shape: Shape = (), dtype: DType = f32) -> Initial:
     """Ones."""
     return constant(shape, dtype, value=1.0)
 
 
+@answering()
 def constant(shape: Shape = (), dtype: DType = f32, *, value: float) -> Initial:
     """One value everywhere."""
     return initial(shape, dtype, draw_constant, value)
@@ -69,6 +72,7 @@ def draw_constant(type_: TensorType, value: float, key: Key) -> Tensor:
     return api.full(type_.shape, value, type_.dtype)
 
 
+@answering()
 def uniform(shape: Shape = (), dtype: DType = f32, *, low: float = -0.05, high: float = 0.05) -> Initial:
     """Uniform on [low, high)."""
     return initial(shape, dtype, draw_uniform, low, high)
@@ -79,6 +83,7 @@ def draw_uniform(type_: TensorType, low: float, high: float, key: Key) -> Tensor
     return cast(random.uniform(type_.shape, key, low, high, type_.dtype.computed), type_.dtype)
 
 
+@answering()
 def normal(shape: Shape = (), dtype: DType = f32, *, mean: float = 0.0, stddev: float = 0.05) -> Initial:
     """Normal."""
     return initial(shape, dtype, draw_normal, mean, stddev)
@@ -89,6 +94,7 @@ def draw_normal(type_: TensorType, mean: float, stddev: float, key: Key) -> Tens
     return cast(random.normal(type_.shape, key, mean, stddev, type_.dtype.computed), type_.dtype)
 
 
+@answering()
 def truncated_normal(shape: Shape = (), dtype: DType = f32, *, stddev: float = 0.05) -> Initial:
     """Normal of a standard deviation `stddev` before values beyond two of them are drawn anew."""
     return initial(shape, dtype, draw_truncated_normal, stddev)
@@ -99,6 +105,7 @@ def draw_truncated_normal(type_: TensorType, stddev: float, key: Key) -> Tensor:
     return cast(random.truncated_normal(type_.shape, key, 2.0, type_.dtype.computed) * stddev, type_.dtype)
 
 
+@answering()
 def variance_scaling(
     shape: Shape,
     dtype: DType = f32,
@@ -131,37 +138,44 @@ def variance_scaling(
     )
 
 
+@answering()
 def glorot_uniform(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0) -> Initial:
     """Uniform in ±gain·√(6 / (n_in + n_out)) (Glorot and Bengio, 2010)."""
     return variance_scaling(shape, dtype, scale=factor(gain) ** 2, mode="fan_avg", distribution="uniform")
 
 
+@answering()
 def glorot_normal(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0, truncated: bool = False) -> Initial:
     """Normal, σ = gain·√(2 / (n_in + n_out)); `truncated` at 2σ and rescaled, as Keras's and JAX's is."""
     scale = factor(gain) ** 2
     return variance_scaling(shape, dtype, scale=scale, mode="fan_avg", distribution=normal_kind(truncated))
 
 
+@answering()
 def he_uniform(shape: Shape, dtype: DType = f32, *, slope: float = 0.0) -> Initial:
     """Uniform in ±√(6 / ((1 + slope²)·n_in)) (He et al., 2015); `slope` is that of a leaky ReLU."""
     return variance_scaling(shape, dtype, scale=leaky_gain(slope) ** 2, distribution="uniform")
 
 
+@answering()
 def he_normal(shape: Shape, dtype: DType = f32, *, slope: float = 0.0, truncated: bool = False) -> Initial:
     """Normal, σ = √(2 / ((1 + slope²)·n_in)); `truncated` at 2σ and rescaled, as Keras's and JAX's is."""
     return variance_scaling(shape, dtype, scale=leaky_gain(slope) ** 2, distribution=normal_kind(truncated))
 
 
+@answering()
 def lecun_uniform(shape: Shape, dtype: DType = f32) -> Initial:
     """Uniform in ±√(3 / n_in)."""
     return variance_scaling(shape, dtype, distribution="uniform")
 
 
+@answering()
 def lecun_normal(shape: Shape, dtype: DType = f32, *, truncated: bool = False) -> Initial:
     """Normal, σ = √(1 / n_in); `truncated` at 2σ and rescaled, as Keras's and JAX's is."""
     return variance_scaling(shape, dtype, distribution=normal_kind(truncated))
 
 
+@answering()
 def torch_uniform(shape: Shape, dtype: DType = f32, *, fan_in: float | None = None) -> Initial:
     """Uniform in ±1/√n_in: what PyTorch's linear and convolution layers start with.
 
@@ -171,6 +185,7 @@ def torch_uniform(shape: Shape, dtype: DType = f32, *, fan_in: float | None = No
     return uniform(shape, dtype, low=-limit, high=limit)
 
 
+@answering()
 def orthogonal(shape: Shape, dtype: DType = f32, *, gain: Gain = 1.0) -> Initial:
     """gain·Q, where QᵀQ = 1 (or QQᵀ = 1, if there are more columns than rows) (Saxe et al., 2014).
 
@@ -211,6 +226,7 @@ def orthonormal(vectors: Tensor) -> Tensor:
     return carry[0]
 
 
+@answering()
 def gain(activation: str, slope: float = 0.01) -> float:
     """The factor that keeps the variance of what goes through an activation: PyTorch's `calculate_gain`.
 

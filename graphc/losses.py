@@ -23,11 +23,11 @@ from graphc.frontend.numbers import is_number, is_within
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import as_float
-from graphc.frontend.suggest import refusing
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import bool_
 from graphc.nn.functional import centred, softplus
 from graphc.sites import user_site
+from graphc.suggest import refusing
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 

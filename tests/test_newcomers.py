@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
 from importlib import import_module
@@ -102,6 +103,40 @@ TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
         lambda: traced(lambda x, y, s: losses.sparse_softmax_cross_entropy(y, x)), errors.DTypeError,
         "logits come first",
     ),
+    "sum(dim=)": (lambda: traced(lambda x, y, s: gr.sum(x, dim=1)), errors.ArgumentError, "give axis="),
+    "x.mean(keepdim=)": (
+        lambda: traced(lambda x, y, s: x.mean(1, keepdim=True)), errors.ArgumentError, "give keepdims=",
+    ),
+    "softmax outside of an entry": (lambda: nn.softmax(X, dim=1), errors.ArgumentError, "give axis="),
+    "exp of two": (lambda: traced(lambda x, y, s: gr.exp(x, x)), errors.ArgumentError, "it takes x"),
+    "norm(dim=)": (lambda: traced(lambda x, y, s: gr.linalg.norm(x, dim=1)), errors.ArgumentError, "give axis="),
+    "normal(size=)": (lambda: traced(lambda x, y, s: gr.random.normal(size=3)), errors.ArgumentError, "give shape="),
+    "vmap(in_dims=)": (lambda: gr.vmap(gr.exp, in_dims=0), errors.ArgumentError, "give in_axes="),
+    "a loss of one": (
+        lambda: traced(lambda x, y, s: losses.mean_squared_error(x)), errors.ArgumentError, "missing a required",
+    ),
+    "supervised by a loss of one": (
+        lambda: program(loss=lambda output: output), errors.ArgumentError, "called with (output, target)",
+    ),
+    "a metric of one": (
+        lambda: program(metrics={"sum": lambda output: output}), errors.ArgumentError, "called with (output, target)",
+    ),
+    "requires_grad": (lambda: gr.Variable(X, requires_grad=False), errors.ArgumentError, "give trainable="),
+    "initializer(std=)": (lambda: init.normal(std=0.1), errors.ArgumentError, "give stddev="),
+    "restore_best_weights": (
+        lambda: train.EarlyStopping(restore_best_weights=True), errors.ArgumentError, "give restore_best=",
+    ),
+    "minimize(lr=)": (
+        lambda: traced(lambda x, y, s: optim.SGD().minimize(gr.sum(x), lr=1.0)), errors.ArgumentError,
+        "give learning_rate=",
+    ),
+    "Dense(3, init)": (lambda: nn.Dense(3, init.he_normal), errors.ArgumentError, "give kernel_initializer="),
+    "Dense(3, L2)": (lambda: nn.Dense(3, nn.L2(0.1)), errors.ArgumentError, "give kernel_regularizer="),
+    "use_bias='no'": (lambda: nn.Dense(3, use_bias="no"), errors.ArgumentError, "it is True or False"),
+    "amsgrad='no'": (lambda: optim.Adam(1e-3, amsgrad="no"), errors.ArgumentError, "it is True or False"),
+    "climbing": (lambda: optim.SGD(-0.1), errors.ArgumentError, "minimize(-objective)"),
+    "net[5]": (lambda: network()[5], errors.IndexRangeError, "it has 2, by number from 0"),
+    "net['dense']": (lambda: network()["dense"], errors.IndexRangeError, "by number from 0"),
     "no_grad": (lambda: gr.no_grad(), errors.MissingNameError, "leave it out"),
     "manual_seed": (lambda: gr.manual_seed(0), errors.MissingNameError, "init(seed=…)"),
 }  # fmt: skip
@@ -114,6 +149,31 @@ def test_what_they_try_is_answered(tried: str) -> None:
         attempt()
     assert words in str(raised.value)
     assert "test_newcomers.py" in str(raised.value)
+
+
+def test_what_other_libraries_call_the_same_is_taken() -> None:
+    assert nn.LayerNorm(epsilon=1e-3).eps == nn.LayerNorm(eps=1e-3).eps == 1e-3
+    assert optim.Adam(1e-3, epsilon=1e-4).eps == optim.RMSprop(epsilon=1e-4).eps == 1e-4
+    with pytest.raises(errors.ArgumentError, match="takes no 'epsilon'"):
+        nn.LayerNorm(eps=1e-3, epsilon=1e-3)
+
+
+def test_errors_of_users_functions_stay_theirs() -> None:
+    def step(carry: Any, x: Any) -> Any:
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine$"):
+        traced(lambda x, y, s: gr.scan(step, x, length=2))
+
+
+def test_public_functions_are_pickled_by_name() -> None:
+    functions = [gr.exp, gr.mean, gr.random.normal, gr.linalg.norm, init.he_normal, nn.relu, losses.huber]
+    assert pickle.loads(pickle.dumps(functions)) == functions
+
+
+def test_a_part_of_a_sequential_has_its_layers() -> None:
+    net = network()
+    assert list(net[:-1]) == [net[0]] and isinstance(net[:-1], nn.Sequential)
 
 
 def test_layers_of_users_take_what_they_like() -> None:

@@ -19,7 +19,7 @@ RULES: dict[str, Callable[[], optim.Optimizer]] = {
     "momentum": lambda: optim.Momentum(0.1, 0.9),
     "nesterov": lambda: optim.Momentum(0.1, 0.8, nesterov=True),
     "adam": lambda: optim.Adam(1e-3),
-    "adam_large": lambda: optim.Adam(0.05, beta1=0.8, beta2=0.95, epsilon=1e-3),
+    "adam_large": lambda: optim.Adam(0.05, beta1=0.8, beta2=0.95, eps=1e-3),
 }
 
 

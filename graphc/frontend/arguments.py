@@ -30,15 +30,6 @@ def matched(function: Callable[..., Any], args: Sequence[Any], options: Mapping[
     return flat_parameters(signature, bound.arguments)
 
 
-def expect_bound(name: str, signature: inspect.Signature, args: Sequence[Any], options: Mapping[str, Any]) -> None:
-    """Raise `ArgumentError` unless one of graphc's functions, or a method, can be called with such arguments."""
-    try:
-        signature.bind(*args, **options)
-    except TypeError as error:
-        names = ", ".join(p for p in signature.parameters if p != "self")
-        raise ArgumentError(f"{name}: {error}", site=user_site(), help=f"it takes {names}") from None
-
-
 def flat_parameters(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, with those of `**options` among the others."""
     found: dict[str, Any] = {}

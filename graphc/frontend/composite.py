@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce, wraps
-from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
-from graphc.frontend.arguments import expect_bound
 from graphc.frontend.promotion import cast, promote
 from graphc.frontend.recording import Recording
 from graphc.frontend.tensor import Tensor
 from graphc.ir.types import DType, f32
+from graphc.suggest import answering
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,7 +18,7 @@ R = TypeVar("R")
 
 def composite(function: Callable[P, R]) -> Callable[P, R]:
     """A function made of others: the operations inside carry its name, and it rounds 16-bit floats once, at its end."""
-    return named(in_f32(function))
+    return answering()(named(in_f32(function)))
 
 
 def named(function: Callable[P, R]) -> Callable[P, R]:
@@ -36,9 +35,6 @@ def named(function: Callable[P, R]) -> Callable[P, R]:
         recording.composites.add(recording.path)
         try:
             return function(*args, **options)
-        except TypeError:
-            expect_bound(name, signature(function), args, options)  # which says better what is missing, or unknown
-            raise
         finally:
             recording.path = before
 

@@ -27,6 +27,7 @@ from graphc.frontend.tensor import Axis, Tensor, TensorLike
 from graphc.ir.dim import Dim, Size, known_le, minimum
 from graphc.ir.types import DType, i32
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 __all__ = [
     "cross",
@@ -61,6 +62,7 @@ def __getattr__(name: str) -> NoReturn:
 # Products
 
 
+@answering()
 def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The product of matrices in the last two axes; a rank-1 operand is a row or a column, leading axes broadcast."""
     lhs, rhs = promoted(x1, x2, least=i32)
@@ -91,6 +93,7 @@ def batched(lhs: Tensor, rhs: Tensor) -> Tensor:
     return apply(ops.DotGeneral((rank + 1,), (rank,), batch, batch), lhs, rhs)
 
 
+@answering()
 def tensordot(x1: TensorLike, x2: TensorLike, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
     """Σ over pairs of axes: the last n of x1 with the first n of x2, or the given ones."""
     lhs, rhs = promoted(x1, x2, least=i32)
@@ -108,6 +111,7 @@ def tensordot(x1: TensorLike, x2: TensorLike, *, axes: int | tuple[Sequence[int]
     return apply(ops.DotGeneral(left, right), lhs, rhs)
 
 
+@answering()
 def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
     """result[i, j] = x1[i]·x2[j]."""
     lhs, rhs = promoted(x1, x2)
@@ -116,6 +120,7 @@ def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
     return multiply(expand_dims(lhs, 1), expand_dims(rhs, 0))
 
 
+@answering()
 def vecdot(x1: TensorLike, x2: TensorLike, *, axis: int = -1) -> Tensor:
     """Σ x1·x2 along an axis counted from the end (−1 … −n), the others broadcast. It sums in the operands' dtype."""
     lhs, rhs = promoted(x1, x2, least=i32)
@@ -199,6 +204,7 @@ def matrix_power(x: TensorLike, n: int) -> Tensor:
 # Diagonals
 
 
+@answering()
 def diagonal(x: TensorLike, *, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Tensor:
     """The elements [i, i + offset] of the matrices in two axes (the last two), along a new last axis."""
     tensor = as_tensor(x)
@@ -230,6 +236,7 @@ def diagonal_length(x: Tensor, rows: Size, columns: Size, down: int, right: int)
     return length
 
 
+@answering()
 def trace(x: TensorLike, *, offset: int = 0, dtype: DType | None = None) -> Tensor:
     """The sum of the diagonal of the matrices in the last two axes."""
     return sum_(diagonal(x, offset=offset), -1, dtype=dtype)
@@ -298,6 +305,7 @@ def matrix_norm(x: TensorLike, *, keepdims: bool = False, ord: float | str = "fr
     return norm if keepdims else reshape(norm, tensor.shape[:-2])
 
 
+@answering()
 def norm(x: TensorLike, ord: float | str | None = None, axis: Axis = None, *, keepdims: bool = False) -> Tensor:
     """As NumPy's: the 2-norm of all elements; with `ord`, of a vector along one axis or of a matrix in two."""
     tensor = as_float(x)

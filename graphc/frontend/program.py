@@ -14,9 +14,9 @@ from graphc.frontend.names import Names
 from graphc.frontend.random import counter
 from graphc.frontend.recording import Recording
 from graphc.frontend.signature import argument_types, caller_locals, expect_function, site_of
-from graphc.frontend.suggest import answering, missing_attribute
 from graphc.ir.node import Array
 from graphc.sites import user_site
+from graphc.suggest import answering, missing_attribute
 
 if TYPE_CHECKING:
     from graphc.frontend.trace import TracedProgram

@@ -42,6 +42,7 @@ from graphc.ir.dim import Size
 from graphc.ir.types import DType, TensorType, f32, f64, i64, u32
 from graphc.records import Record
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 __all__ = [
     "Key", "bernoulli", "beta", "categorical", "exponential", "fold_in", "gamma", "gumbel", "key", "normal",
@@ -63,6 +64,7 @@ class Key(Record):
     stream: int = 0
 
 
+@answering()
 def key(seed: TensorLike) -> Key:
     """The key of an integer seed (64 bits of it count)."""
     wide = cast(as_tensor(seed, i64) if isinstance(seed, int) else as_tensor(seed), i64)
@@ -71,6 +73,7 @@ def key(seed: TensorLike) -> Key:
     return Key(cast(wide, u32), cast(wide >> 32, u32))
 
 
+@answering()
 def fold_in(key: Key, data: TensorLike) -> Key:
     """Another key, from a key and an integer: keys of different integers are independent."""
     count = cast(as_tensor(data, i64) if isinstance(data, int) else as_tensor(data), u32)
@@ -79,11 +82,13 @@ def fold_in(key: Key, data: TensorLike) -> Key:
     return Key(low, high)
 
 
+@answering()
 def split(key: Key, num: int = 2) -> tuple[Key, ...]:
     """Independent keys from one."""
     return tuple(fold_in(key, i) for i in range(num))
 
 
+@answering()
 def uniform(
     shape: Shape = (), key: Key | None = None, low: float = 0.0, high: float = 1.0, dtype: DType = f32
 ) -> Tensor:
@@ -92,6 +97,7 @@ def uniform(
     return unit if (low, high) == (0.0, 1.0) else add(multiply(unit, high - low), low)
 
 
+@answering()
 def normal(
     shape: Shape = (), key: Key | None = None, mean: float = 0.0, stddev: float = 1.0, dtype: DType = f32
 ) -> Tensor:
@@ -106,6 +112,7 @@ def normal(
     return cast(z if (mean, stddev) == (0.0, 1.0) else z * stddev + mean, dtype)
 
 
+@answering()
 def truncated_normal(shape: Shape = (), key: Key | None = None, bound: float = 2.0, dtype: DType = f32) -> Tensor:
     """Standard normal given |z| ≤ bound.
 
@@ -128,17 +135,20 @@ def inverse_erf(p: Tensor) -> Tensor:
     return x
 
 
+@answering()
 def exponential(shape: Shape = (), key: Key | None = None, scale: TensorLike = 1.0, dtype: DType = f32) -> Tensor:
     """Exponential of mean `scale`: −ln u."""
     return cast(multiply(negative(log(open_interval(normal_shape(shape), chosen(key), dtype))), scale), dtype)
 
 
+@answering()
 def gumbel(shape: Shape = (), key: Key | None = None, dtype: DType = f32) -> Tensor:
     """Standard Gumbel, the distribution of the largest of many: −ln(−ln u)."""
     wait = negative(log(open_interval(normal_shape(shape), chosen(key), dtype)))
     return cast(negative(log(wait)), dtype)
 
 
+@answering()
 def gamma(
     a: TensorLike, shape: Shape | None = None, key: Key | None = None, scale: TensorLike = 1.0, dtype: DType = f32
 ) -> Tensor:
@@ -146,6 +156,7 @@ def gamma(
     return cast(multiply(exp(log_gamma_sample(a, shape, chosen(key), dtype.computed)), scale), dtype)
 
 
+@answering()
 def beta(
     a: TensorLike, b: TensorLike, shape: Shape | None = None, key: Key | None = None, dtype: DType = f32
 ) -> Tensor:
@@ -177,12 +188,14 @@ def log_gamma_sample(a: TensorLike, shape: Shape | None, key: Key, dtype: DType)
     return found + log(open_interval(sizes, boosts, dtype)) / concentration
 
 
+@answering()
 def bernoulli(p: TensorLike, shape: Shape | None = None, key: Key | None = None) -> Tensor:
     """True with probability p (to 2⁻²⁴), a scalar or a tensor that broadcasts to the shape: its own by default."""
     chance = as_tensor(p)
     return less(uniform(chance.shape if shape is None else shape, key), p)
 
 
+@answering()
 def categorical(logits: TensorLike, axis: int = -1, shape: Shape | None = None, key: Key | None = None) -> Tensor:
     """i64 places along an axis, each drawn with the probability that softmax gives it.
 
@@ -198,6 +211,7 @@ def categorical(logits: TensorLike, axis: int = -1, shape: Shape | None = None, 
     return argmax(add(last, noise), -1)
 
 
+@answering()
 def permutation(x: int | TensorLike, axis: int = 0, key: Key | None = None) -> Tensor:
     """The slices of x along an axis in random order; of a size n, the numbers 0 … n − 1 (i64).
 
@@ -216,6 +230,7 @@ def shuffled_places(size: Size, key: Key) -> Tensor:
     return argsort((high << 32) + low)
 
 
+@answering()
 def randint(low: int, high: int, shape: Shape = (), key: Key | None = None, dtype: DType = i64) -> Tensor:
     """Integers in [low, high), high − low ≤ 2³¹: one word modulo the span (bias below span/2³²)."""
     if not 0 < high - low <= 2**31:

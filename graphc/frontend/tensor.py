@@ -16,11 +16,13 @@ from graphc.ir.node import Array as Array
 from graphc.ir.node import Input, Node, Read
 from graphc.ir.types import DType, TensorType
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 if TYPE_CHECKING:
     from graphc.frontend.updates import At
 
 
+@answering_methods
 class Tensor:
     """A value of the graph that is being traced.
 

@@ -15,6 +15,7 @@ from graphc.ir.node import Array, Node
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, f32, i32
 from graphc.records import Record
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 if TYPE_CHECKING:
     from graphc.frontend.names import Named
@@ -60,6 +61,7 @@ class Variable(Tensor):
         "regularizer", "site", "stem",
     )  # fmt: skip
 
+    @answering("gr.Variable(initial, trainable=False)")
     def __init__(
         self,
         initial: Initial | TensorLike,

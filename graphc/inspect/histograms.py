@@ -11,11 +11,13 @@ import numpy as np
 from graphc.inspect.pictures import BLUE, INK, ORANGE, bare
 from graphc.inspect.report import LayerReport
 from graphc.ir.node import Array
+from graphc.suggest import answering
 from graphc.train.plots import new_figure, written
 
 BINS = 60
 
 
+@answering()
 def layer_histograms(report: LayerReport, path: str | os.PathLike[str] | None) -> Any:
     """Left the outputs, each on its own scale; right the gradients' sizes, on one. Zeros are told, not drawn."""
     names, gradients = list(report.activations), report.gradients

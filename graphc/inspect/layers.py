@@ -18,8 +18,10 @@ from graphc.ir.graph import reachable
 from graphc.ir.node import Array
 from graphc.runtime.call import BoundEntry
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 
+@answering()
 def layers(
     entry: BoundEntry | Entry,
     *args: Any,

@@ -11,9 +11,11 @@ import numpy as np
 from graphc.errors import ArgumentError, ShapeError
 from graphc.ir.node import Array
 from graphc.sites import user_site
+from graphc.suggest import answering
 from graphc.train.plots import new_figure, written
 
 
+@answering()
 def tiles(
     kernel: Array,
     image: Sequence[int] | None = None,

@@ -22,6 +22,7 @@ from graphc.ir.node import Array
 from graphc.optim.lbfgs import LBFGS
 from graphc.optim.optimizer import Optimizer
 from graphc.sites import user_site
+from graphc.suggest import answering
 from graphc.train.plots import new_figure, written
 
 Racer: TypeAlias = Optimizer | LBFGS
@@ -90,6 +91,7 @@ class Trajectories:
         return written(picture, path)
 
 
+@answering()
 def trajectories(
     optimizers: Mapping[str, Racer] | Sequence[Racer],
     surface: str | Surface = "beale",

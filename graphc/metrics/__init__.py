@@ -15,7 +15,6 @@ A streaming metric keeps its sums in the state of the program: `update` them in 
         return seen.result()
 """
 
-from graphc.frontend.suggest import refusing
 from graphc.metrics.functions import (
     Average,
     accuracy,
@@ -30,6 +29,7 @@ from graphc.metrics.functions import (
     top_k_accuracy,
 )
 from graphc.metrics.streaming import AUC, F1, R2, Accuracy, Confusion, Mean, Perplexity, Precision, Recall, TopK
+from graphc.suggest import refusing
 
 __all__ = [
     "AUC", "F1", "R2", "Accuracy", "Average", "Confusion", "Mean", "Perplexity", "Precision", "Recall", "TopK",

@@ -18,6 +18,7 @@ from graphc.frontend.reductions import as_float
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import f32, i32
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 Average: TypeAlias = Literal["macro", "micro", "none"]
 
@@ -65,6 +66,7 @@ def confusion_matrix(labels: TensorLike, predicted: TensorLike, classes: int) ->
     return api.matmul(api.matrix_transpose(rows), columns).astype(i32)
 
 
+@answering()
 def precision(matrix: TensorLike, average: Average = "macro") -> Tensor:
     """Of what was predicted as a class, the share that is it, from a confusion matrix; 0 where nothing was.
 
@@ -74,12 +76,14 @@ def precision(matrix: TensorLike, average: Average = "macro") -> Tensor:
     return averaged(hits, predicted, average)
 
 
+@answering()
 def recall(matrix: TensorLike, average: Average = "macro") -> Tensor:
     """Of a class's examples, the share that was found, from a confusion matrix; as `precision` otherwise."""
     hits, actual, _ = tallies(matrix)
     return averaged(hits, actual, average)
 
 
+@answering()
 def f1_score(matrix: TensorLike, average: Average = "macro") -> Tensor:
     """The harmonic mean of precision and recall, 2·hits / (actual + predicted); as `precision` otherwise."""
     hits, actual, predicted = tallies(matrix)

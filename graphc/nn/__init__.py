@@ -2,7 +2,6 @@
 
 from graphc.frontend.attention import dot_product_attention
 from graphc.frontend.convolution import conv, conv_transpose
-from graphc.frontend.suggest import refusing
 from graphc.nn.activation_layers import Maxout, PReLU, RReLU
 from graphc.nn.attention_layers import LearnedPositions, MultiHeadAttention, SinusoidalPositions, TransformerBlock
 from graphc.nn.constraints import MaxNorm, NonNegative, UnitNorm
@@ -87,6 +86,7 @@ from graphc.nn.pooling_layers import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxP
 from graphc.nn.recurrent_layers import GRU, LSTM, SimpleRNN
 from graphc.nn.regularizers import L1, L1L2, L2
 from graphc.nn.stacks import Bidirectional, Last, Stack, Stateful
+from graphc.suggest import refusing
 
 __all__ = [
     "GRU", "L1", "L1L2", "L2", "LSTM", "Activation", "AvgPool", "BatchNorm", "Bidirectional", "Conv1D", "Conv2D",

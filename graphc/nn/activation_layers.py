@@ -91,7 +91,8 @@ class Maxout(KernelLayer):
     """The largest of `pieces` affine maps, for each unit (Goodfellow et al., 2013): [..., inputs] -> [..., units].
 
     `kernel` is [inputs, pieces · units] and `bias` [pieces · units], one map after the other. Equal ones share the
-    gradient. `options` are those of `KernelLayer`. Raises `ArgumentError` for sizes that are none, `ShapeError` for a
+    gradient. Fans of initial values are those of the whole kernel, as of a `Dense` of so many units with the maximum
+    after it. `options` are those of `KernelLayer`. Raises `ArgumentError` for sizes that are none, `ShapeError` for a
     scalar x or one of another width than the first.
 
         nn.Maxout(32, pieces=3)        # f32[N, 64] -> f32[N, 32]

@@ -1,4 +1,4 @@
-"""What layers are made with: arguments that they do not take are answered with what they do, at the user's line."""
+"""What layers and optimizers are made with: what they do not take is answered with what they do, at the user's line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache, wraps
-from typing import Any, ParamSpec, get_args
+from typing import Any, ParamSpec, TypeAlias, get_args
+
+import numpy as np
 
 from graphc.errors import ArgumentError
-from graphc.frontend.arguments import expect_bound
 from graphc.sites import user_site
+from graphc.suggest import expect_bound
 
 P = ParamSpec("P")
+
+#: (a name that is not taken, those that are) -> what to do instead.
+Advice: TypeAlias = Callable[[str, Sequence[str]], str]
+
+#: What other libraries call the very same thing: taken as ours.
+ALIASES = {"epsilon": "eps"}
 
 #: Arguments of other libraries' layers, by what they are called here.
 COUNTERPARTS = {
@@ -21,7 +29,7 @@ COUNTERPARTS = {
     "count": ("num_embeddings", "vocab_size", "input_dim"),
     "dilation": ("dilation_rate",),
     "dropout": ("rate", "p", "dropout_rate"),
-    "eps": ("epsilon", "layer_norm_eps"),
+    "eps": ("layer_norm_eps",),
     "features": ("embedding_dim", "output_dim"),
     "filters": ("out_channels", "features"),
     "groups": ("num_groups", "feature_group_count"),
@@ -61,27 +69,46 @@ ANSWERS = {
 }  # fmt: skip
 
 
-def answering(init: Callable[P, None]) -> Callable[P, None]:
-    """A layer's `__init__` that raises `ArgumentError` for arguments that it does not take."""
+def constructing(advise: Advice) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """An `__init__` that raises `ArgumentError` for arguments that it does not take, with advice on their names.
 
-    @wraps(init)
-    def wrapper(*args: P.args, **options: P.kwargs) -> None:
-        self, *rest = args
-        expect_taken(type(self).__name__, init, rest, options)
-        init(*args, **options)
+    Names of `ALIASES` are taken as ours, and where it says `bool` it gets True or False.
+    """
 
-    return wrapper
+    def decorate(init: Callable[P, None]) -> Callable[P, None]:
+        @wraps(init)
+        def wrapper(*args: P.args, **options: P.kwargs) -> None:
+            kind, given = type(args[0]).__name__, in_our_names(init, options)
+            expect_taken(kind, init, args, given, advise)
+            init(*args, **given)
+
+        return wrapper
+
+    return decorate
 
 
-def expect_taken(layer: str, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any]) -> None:
+def in_our_names(init: Callable[..., None], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of an `__init__`, those of other libraries that it has by another name by that."""
+    known = taken(init)[0].parameters.keys()
+    free = known - options.keys()
+    renamed = {theirs: ours for theirs, ours in ALIASES.items() if ours in free and theirs not in known}
+    return {renamed.get(name, name): value for name, value in options.items()}
+
+
+def expect_taken(
+    kind: str, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any], advise: Advice
+) -> None:
     """Raise `ArgumentError` unless an `__init__` takes such arguments."""
     signature, rest = taken(init)
     own = [name for name in list(signature.parameters)[1:] if name != rest]
     more = [] if rest is None else names_in(signature.parameters[rest].annotation)
     for name in options:
         if name not in own and (more or rest is None) and name not in more:
-            raise ArgumentError(f"{layer}: takes no {name!r}", site=user_site(), help=advice(name, own + more))
-    expect_bound(layer, signature, (None, *args), options)
+            raise ArgumentError(f"{kind}: takes no {name!r}", site=user_site(), help=advise(name, own + more))
+    expect_bound(kind, signature, args, options)
+    for name, value in signature.bind(*args, **options).arguments.items():
+        if signature.parameters[name].annotation is bool and not isinstance(value, (bool, np.bool_)):
+            raise ArgumentError(f"{kind}: {name}={value!r}", site=user_site(), help="it is True or False")
 
 
 @cache
@@ -101,7 +128,7 @@ def names_in(annotation: Any) -> list[str]:
 
 
 def advice(name: str, names: Sequence[str]) -> str:
-    """What to do instead of giving an argument of some name."""
+    """What to do instead of giving a layer an argument of some name."""
     ours = [own for own in names if name in COUNTERPARTS.get(own, ())] or get_close_matches(name, names, 1, 0.75)
     if ours:
         return f"give {' and '.join(f'{own}=' for own in ours)}"

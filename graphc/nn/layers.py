@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar, Unpack, overload
 
-from graphc.errors import ArgumentError, ShapeError
+from graphc.errors import ArgumentError, IndexRangeError, ShapeError
 from graphc.frontend import api, random
 from graphc.frontend.modes import undecided
 from graphc.frontend.numbers import is_count
@@ -169,8 +169,9 @@ class Sequential(Module):
 
         net = nn.Sequential(nn.Dense(128, activation="relu"), nn.Dense(10), nn.softmax)     # f32[N, 64] -> f32[N, 10]
 
-    Unnamed, it adds nothing to its layers' paths. It has a length, and its layers by number. Raises `ArgumentError` for
-    what is neither a layer nor a function.
+    Unnamed, it adds nothing to its layers' paths. It has a length, and its layers by number; `net[:-1]` is a network of
+    the same layers but the last. Raises `ArgumentError` for what is neither a layer nor a function, `IndexRangeError`
+    for a layer that it does not have.
     """
 
     transparent: ClassVar[bool] = True
@@ -190,8 +191,20 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Module | Callable[[Any], Tensor]:
-        return self.layers[index]
+    @overload
+    def __getitem__(self, index: int) -> Module | Callable[[Any], Tensor]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+
+    def __getitem__(self, index: int | slice) -> Module | Callable[[Any], Tensor]:
+        if isinstance(index, slice):
+            return Sequential(*self.layers[index])
+        if is_count(index, -len(self)) and index < len(self):
+            return self.layers[index]
+        raise IndexRangeError(
+            f"Sequential: no layer {index!r}", site=user_site(), help=f"it has {len(self)}, by number from 0"
+        )
 
 
 def passed_on(layer: Module | Callable[[Any], Any], x: Any) -> Any:

@@ -11,7 +11,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphc.errors import ArgumentError, Operand, Site, TraceError
-from graphc.frontend.arguments import expect_bound
 from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.names import Names
 from graphc.frontend.numbers import is_count
@@ -20,14 +19,14 @@ from graphc.frontend.promotion import as_tensor, is_weak
 from graphc.frontend.pure import initial_values, names_in, with_values
 from graphc.frontend.recording import current
 from graphc.frontend.structure import flatten, map_leaves
-from graphc.frontend.suggest import missing_attribute
 from graphc.frontend.tensor import Array, Tensor, TensorLike
 from graphc.frontend.variable import Variable
 from graphc.ir.types import TensorType, f32
-from graphc.nn.arguments import answering
+from graphc.nn.arguments import advice, constructing
 from graphc.nn.summary import Summary, summarised
 from graphc.nn.theirs import ATTRIBUTES
 from graphc.sites import user_site
+from graphc.suggest import expect_bound, missing_attribute
 
 
 class Module:
@@ -43,7 +42,7 @@ class Module:
 
     name: str | None = None
 
-    @answering
+    @constructing(advice)
     def __init__(self, name: str | None = None):
         if name is not None and not (isinstance(name, str) and name):
             raise ArgumentError(
@@ -65,7 +64,7 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in cls.__dict__:
-            cls.__init__ = answering(cls.__dict__["__init__"])  # type: ignore[method-assign]
+            cls.__init__ = constructing(advice)(cls.__dict__["__init__"])  # type: ignore[method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = called(cls.__dict__["__call__"])  # type: ignore[method-assign]
         if "build" in cls.__dict__:

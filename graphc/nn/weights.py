@@ -9,7 +9,6 @@ from graphc import init
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.size import Size
-from graphc.frontend.suggest import nearest
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Variable
 from graphc.ir.types import DType, f32
@@ -18,6 +17,7 @@ from graphc.nn.constraints import Constraint, constraint_function
 from graphc.nn.module import Module
 from graphc.nn.regularizers import Regularizer, regularizer_function
 from graphc.sites import user_site
+from graphc.suggest import nearest
 
 ActivationLike: TypeAlias = str | Callable[[Any], Tensor] | None
 InitializerLike: TypeAlias = str | init.Initializer
@@ -31,10 +31,18 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
 }
 ACTIVATIONS["linear"] = functional.identity
 
+#: Where functions are from that are given for a parameter, by the argument that takes them.
+HOMES = {
+    "graphc.init": "kernel_initializer",
+    "graphc.nn.constraints": "kernel_constraint",
+    "graphc.nn.regularizers": "kernel_regularizer",
+}
+
 
 def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor] | None:
     """An activation by name, as a function, or None for none."""
     if activation is None or callable(activation):
+        expect_no_weight(activation)
         return activation
     if isinstance(activation, str) and activation in ACTIVATIONS:
         return ACTIVATIONS[activation]
@@ -43,6 +51,14 @@ def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor
     if not isinstance(activation, str):
         help = "a name, such as 'relu', or a function; the size of inputs is left out, it is read off the first x"
     raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=help)
+
+
+def expect_no_weight(activation: object) -> None:
+    """Raise `ArgumentError` where what is for a parameter was given as the activation."""
+    home = getattr(getattr(activation, "func", activation), "__module__", "")
+    if home in HOMES:
+        message = f"the activation is a function of {home.removeprefix('graphc.')}"
+        raise ArgumentError(message, site=user_site(), help=f"give {HOMES[home]}=, by name")
 
 
 class Weight(NamedTuple):

@@ -1,6 +1,5 @@
 """Optimizers, written in the DSL: what a user could write with `gr.gradients` and `.assign`."""
 
-from graphc.frontend.suggest import refusing
 from graphc.optim.adam import Adam, AdaMax, AdamW, AMSGrad, Lion, Nadam
 from graphc.optim.adaptive import Adadelta, Adagrad, RMSprop
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
@@ -25,6 +24,7 @@ from graphc.optim.schedules import (
     schedule,
 )
 from graphc.optim.sgd import SGD, Momentum, Nesterov
+from graphc.suggest import refusing
 
 __all__ = [
     "EMA", "LBFGS", "SGD", "AMSGrad", "AdaMax", "Adadelta", "Adagrad", "Adam", "AdamW", "CosineDecay",

@@ -20,13 +20,13 @@ class Moments(Optimizer):
     counts = True
 
     def __init__(
-        self, learning_rate: Rate, beta1: float, beta2: float, epsilon: float, name: str | None, style: Style,
+        self, learning_rate: Rate, beta1: float, beta2: float, eps: float, name: str | None, style: Style,
         settings: Settings,
     ):  # fmt: skip
         super().__init__(learning_rate, name, style=style, **settings)
         expect_between(type(self).__name__, 0.0, 1.0, beta1=beta1, beta2=beta2)
-        expect_between(type(self).__name__, 0.0, math.inf, epsilon=epsilon)
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        expect_between(type(self).__name__, 0.0, math.inf, eps=eps)
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
 
     def first(self, m: Tensor, gradient: Tensor) -> Tensor:
         """The running mean of gradients."""
@@ -55,10 +55,10 @@ class Adam(Moments):
     """
 
     def __init__(
-        self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float | None = None,
+        self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float | None = None,
         name: str | None = None, *, amsgrad: bool = False, style: Style = "torch", **settings: Unpack[Settings],
     ):  # fmt: skip
-        chosen = default(epsilon, style, torch=1e-8, keras=1e-7, optax=1e-8)
+        chosen = default(eps, style, torch=1e-8, keras=1e-7, optax=1e-8)
         super().__init__(learning_rate, beta1, beta2, chosen, name, style, settings)
         self.amsgrad = amsgrad
         if amsgrad:
@@ -69,13 +69,13 @@ class Adam(Moments):
         first, second = self.corrections(parameter)
         if self.amsgrad and self.style == "optax":
             largest = api.maximum(slots[2], v / second)
-            return parameter - rate / first * m / (api.sqrt(largest) + self.epsilon), m, v, largest
+            return parameter - rate / first * m / (api.sqrt(largest) + self.eps), m, v, largest
         largest = api.maximum(slots[2], v) if self.amsgrad else v
         if self.style == "keras":
-            change = rate * api.sqrt(second) / first * m / (api.sqrt(largest) + self.epsilon)
+            change = rate * api.sqrt(second) / first * m / (api.sqrt(largest) + self.eps)
         else:
             scale, spread = self.once((first, rate), lambda: (rate / first, api.rsqrt(second)))
-            change = scale * m / (api.sqrt(largest) * spread + self.epsilon)
+            change = scale * m / (api.sqrt(largest) * spread + self.eps)
         return parameter - change, m, v, *((largest,) if self.amsgrad else ())
 
 
@@ -83,10 +83,10 @@ class AMSGrad(Adam):
     """`Adam` with `amsgrad=True`: the step never grows because squares are forgotten (Reddi, Kale and Kumar, 2018)."""
 
     def __init__(
-        self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float | None = None,
+        self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float | None = None,
         name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings],
     ):  # fmt: skip
-        super().__init__(learning_rate, beta1, beta2, epsilon, name, amsgrad=True, style=style, **settings)
+        super().__init__(learning_rate, beta1, beta2, eps, name, amsgrad=True, style=style, **settings)
 
 
 class AdamW(Adam):
@@ -96,12 +96,12 @@ class AdamW(Adam):
     """
 
     def __init__(
-        self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float | None = None,
+        self, learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, eps: float | None = None,
         name: str | None = None, *, amsgrad: bool = False, style: Style = "torch", **settings: Unpack[Settings],
     ):  # fmt: skip
         settings.setdefault("weight_decay", default(None, style, torch=0.01, keras=0.004, optax=1e-4))
         settings.setdefault("decoupled", True)
-        super().__init__(learning_rate, beta1, beta2, epsilon, name, amsgrad=amsgrad, style=style, **settings)
+        super().__init__(learning_rate, beta1, beta2, eps, name, amsgrad=amsgrad, style=style, **settings)
 
 
 class AdaMax(Moments):
@@ -114,15 +114,15 @@ class AdaMax(Moments):
 
     def __init__(
         self, learning_rate: Rate | None = None, beta1: float = 0.9, beta2: float = 0.999,
-        epsilon: float | None = None, name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings],
+        eps: float | None = None, name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings],
     ):  # fmt: skip
         rate = default(None, style, torch=2e-3, keras=1e-3, optax=2e-3) if learning_rate is None else learning_rate
-        chosen = default(epsilon, style, torch=1e-8, keras=1e-7, optax=1e-8)
+        chosen = default(eps, style, torch=1e-8, keras=1e-7, optax=1e-8)
         super().__init__(rate, beta1, beta2, chosen, name, style, settings)
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
         m, size = self.first(slots[0], gradient), api.abs(gradient)
-        inside, outside = (0.0, self.epsilon) if self.style == "keras" else (self.epsilon, 0.0)
+        inside, outside = (0.0, self.eps) if self.style == "keras" else (self.eps, 0.0)
         u = api.maximum(self.beta2 * slots[1], size + inside if inside else size)
         first, _ = self.corrections(parameter)
         return parameter - rate / first * m / (u + outside if outside else u), m, u
@@ -137,11 +137,11 @@ class Nadam(Moments):
 
     def __init__(
         self, learning_rate: Rate | None = None, beta1: float = 0.9, beta2: float = 0.999,
-        epsilon: float | None = None, name: str | None = None, *, psi: float | None = None, style: Style = "torch",
+        eps: float | None = None, name: str | None = None, *, psi: float | None = None, style: Style = "torch",
         **settings: Unpack[Settings],
     ):  # fmt: skip
         rate = default(None, style, torch=2e-3, keras=1e-3, optax=1e-3) if learning_rate is None else learning_rate
-        chosen = default(epsilon, style, torch=1e-8, keras=1e-7, optax=1e-8)
+        chosen = default(eps, style, torch=1e-8, keras=1e-7, optax=1e-8)
         super().__init__(rate, beta1, beta2, chosen, name, style, settings)
         self.psi = default(psi, style, torch=0.004, keras=1.0, optax=0.0)
         if style != "optax":
@@ -160,7 +160,7 @@ class Nadam(Moments):
             product, now, following = self.scalar("product", parameter.dtype), self._momentum(count), count + 1.0
             old = (1.0 - now) / (1.0 - product)
             ahead = self._momentum(following) / (1.0 - product * self._momentum(following))
-        root = api.sqrt(v) * api.rsqrt(correction(self.beta2, count)) + self.epsilon
+        root = api.sqrt(v) * api.rsqrt(correction(self.beta2, count)) + self.eps
         return parameter - (rate * ahead * m + rate * old * gradient) / root, m, v
 
     def _momentum(self, count: Tensor) -> Tensor:

@@ -23,16 +23,16 @@ class Adagrad(Optimizer):
 
     def __init__(
         self, learning_rate: Rate | None = None, initial_accumulator: float | None = None,
-        epsilon: float | None = None, name: str | None = None, *, decay: float = 0.0, style: Style = "torch",
+        eps: float | None = None, name: str | None = None, *, decay: float = 0.0, style: Style = "torch",
         **settings: Unpack[Settings],
     ):  # fmt: skip
         self.counts = decay != 0
         rate = default(None, style, torch=1e-2, keras=1e-3, optax=1e-3) if learning_rate is None else learning_rate
         super().__init__(rate, name, style=style, **settings)
         initial = default(initial_accumulator, style, torch=0.0, keras=0.1, optax=0.1)
-        self.epsilon = default(epsilon, style, torch=1e-10, keras=1e-7, optax=1e-7)
+        self.eps = default(eps, style, torch=1e-10, keras=1e-7, optax=1e-7)
         expect_between(
-            type(self).__name__, 0.0, math.inf, initial_accumulator=initial, epsilon=self.epsilon, decay=decay
+            type(self).__name__, 0.0, math.inf, initial_accumulator=initial, eps=self.eps, decay=decay
         )
         self.initial_slots, self.decay = {"sum": initial}, decay
 
@@ -42,11 +42,11 @@ class Adagrad(Optimizer):
             rate = rate / (1.0 + (self.count(parameter.dtype) - 1.0) * self.decay)
         match self.style:
             case "torch":
-                scaled = gradient / (api.sqrt(total) + self.epsilon)
+                scaled = gradient / (api.sqrt(total) + self.eps)
             case "keras":
-                scaled = gradient / api.sqrt(total + self.epsilon)
+                scaled = gradient / api.sqrt(total + self.eps)
             case "optax":
-                scaled = api.where(total > 0.0, gradient / api.sqrt(total + self.epsilon), 0.0)
+                scaled = api.where(total > 0.0, gradient / api.sqrt(total + self.eps), 0.0)
         return parameter - rate * scaled, total
 
 
@@ -59,19 +59,19 @@ class Adadelta(Optimizer):
     slots = ("square", "change")
 
     def __init__(
-        self, learning_rate: Rate | None = None, rho: float | None = None, epsilon: float | None = None,
+        self, learning_rate: Rate | None = None, rho: float | None = None, eps: float | None = None,
         name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings],
     ):  # fmt: skip
         rate = default(None, style, torch=1.0, keras=1e-3, optax=1.0) if learning_rate is None else learning_rate
         super().__init__(rate, name, style=style, **settings)
         self.rho = default(rho, style, torch=0.9, keras=0.95, optax=0.9)
-        self.epsilon = default(epsilon, style, torch=1e-6, keras=1e-7, optax=1e-6)
+        self.eps = default(eps, style, torch=1e-6, keras=1e-7, optax=1e-6)
         expect_between(type(self).__name__, 0.0, 1.0, rho=self.rho)
-        expect_between(type(self).__name__, 0.0, math.inf, epsilon=self.epsilon)
+        expect_between(type(self).__name__, 0.0, math.inf, eps=self.eps)
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
         square = mean(self.rho, slots[0], gradient * gradient)
-        delta = gradient * api.sqrt(slots[1] + self.epsilon) / api.sqrt(square + self.epsilon)
+        delta = gradient * api.sqrt(slots[1] + self.eps) / api.sqrt(square + self.eps)
         return parameter - rate * delta, square, mean(self.rho, slots[1], delta * delta)
 
 
@@ -85,15 +85,15 @@ class RMSprop(Optimizer):
 
     def __init__(
         self, learning_rate: Rate | None = None, rho: float | None = None, momentum: float = 0.0,
-        epsilon: float | None = None, centered: bool = False, name: str | None = None, *, style: Style = "torch",
+        eps: float | None = None, centered: bool = False, name: str | None = None, *, style: Style = "torch",
         **settings: Unpack[Settings],
     ):  # fmt: skip
         rate = default(None, style, torch=1e-2, keras=1e-3, optax=1e-3) if learning_rate is None else learning_rate
         super().__init__(rate, name, style=style, **settings)
         self.rho = default(rho, style, torch=0.99, keras=0.9, optax=0.9)
-        self.epsilon = default(epsilon, style, torch=1e-8, keras=1e-7, optax=1e-8)
+        self.eps = default(eps, style, torch=1e-8, keras=1e-7, optax=1e-8)
         expect_between(type(self).__name__, 0.0, 1.0, rho=self.rho, momentum=momentum)
-        expect_between(type(self).__name__, 0.0, math.inf, epsilon=self.epsilon)
+        expect_between(type(self).__name__, 0.0, math.inf, eps=self.eps)
         self.momentum, self.centered = momentum, centered
         self.slots = ("square", *(("mean",) if centered else ()), *(("momentum",) if momentum else ()))
 
@@ -105,7 +105,7 @@ class RMSprop(Optimizer):
             new["mean"] = mean(self.rho, old["mean"], gradient)
             spread = spread - api.square(new["mean"])
         torch = self.style == "torch"
-        root = api.sqrt(spread) + self.epsilon if torch else api.sqrt(spread + self.epsilon)
+        root = api.sqrt(spread) + self.eps if torch else api.sqrt(spread + self.eps)
         change = gradient / root if torch else rate * gradient / root
         if self.momentum:
             change = new["momentum"] = self.momentum * old["momentum"] + change

@@ -12,8 +12,10 @@ from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.optim.style import Style, expect_style
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 
+@answering()
 def clip_by_value(gradients: Sequence[TensorLike], limit: float) -> list[Tensor]:
     """Each element clipped to [−limit, limit]."""
     expect_limit("clip_by_value", limit)
@@ -21,6 +23,7 @@ def clip_by_value(gradients: Sequence[TensorLike], limit: float) -> list[Tensor]
     return [api.clip(as_tensor(g), -limit, limit) for g in gradients]
 
 
+@answering()
 def clip_by_norm(gradients: Sequence[TensorLike], limit: float, style: Style = "optax") -> list[Tensor]:
     """Each gradient scaled to an L2 norm of at most `limit`.
 
@@ -33,6 +36,7 @@ def clip_by_norm(gradients: Sequence[TensorLike], limit: float, style: Style = "
     return [scaled(g, global_norm([g]), limit, style) for g in gradients]
 
 
+@answering()
 def clip_by_global_norm(gradients: Sequence[TensorLike], limit: float, style: Style = "optax") -> list[Tensor]:
     """All gradients scaled by one factor, so that their joint L2 norm is at most `limit`; `style` as in `clip_by_norm`.
 
@@ -48,6 +52,7 @@ def clip_by_global_norm(gradients: Sequence[TensorLike], limit: float, style: St
     return [scaled(g, norm, limit, style) for g in given]
 
 
+@answering()
 def global_norm(gradients: Sequence[TensorLike]) -> Tensor:
     """The L2 norm of all elements of some gradients, in the widest of their dtypes.
 

@@ -19,6 +19,7 @@ from graphc.optim.groups import Parameters, expect_parameters, variables_of
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 
 class EMA:
@@ -41,6 +42,7 @@ class EMA:
             return ema(x)
     """
 
+    @answering()
     def __init__(self, parameters: Parameters, decay: float = 0.999, *, debias: bool = False, name: str | None = None):
         expect_parameters("EMA", parameters)
         expect_between("EMA", 0.0, 1.0, decay=decay)

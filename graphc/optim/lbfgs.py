@@ -26,6 +26,7 @@ from graphc.optim.settings import expect_rate
 from graphc.optim.state import belonging, kept, static_shape
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 LineSearch = Literal["strong_wolfe"] | None
 
@@ -54,6 +55,7 @@ class LBFGS:
     Raises `ArgumentError` for settings that can't be.
     """
 
+    @answering()
     def __init__(
         self,
         learning_rate: float | Tensor = 1.0,

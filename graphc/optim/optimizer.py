@@ -11,21 +11,24 @@ from graphc.errors import ArgumentError, DTypeError, InternalError, Operand, Sha
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current, describe
-from graphc.frontend.suggest import missing_attribute
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
 from graphc.frontend.variable import Variable
 from graphc.ir.types import DType, i64
+from graphc.nn.arguments import constructing
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
 from graphc.optim.groups import Group
 from graphc.optim.schedules import Schedule
 from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate, expect_scalar_rate
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import Style, expect_style
-from graphc.optim.theirs import ATTRIBUTES, expect_arguments
+from graphc.optim.theirs import ATTRIBUTES, advice
 from graphc.sites import user_site
+from graphc.suggest import answering, missing_attribute
 
 T = TypeVar("T")
+#: Of optimizers, those of users too: an `__init__` that answers what it does not take.
+constructor = constructing(advice)
 Pairs: TypeAlias = Iterable[tuple[Tensor, Variable]]
 
 
@@ -56,10 +59,14 @@ class Optimizer:
     counts: bool = False
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
-        expect_arguments(cls, options)
         optimizer = super().__new__(cls)
         optimizer._given = args, options
         return optimizer
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = constructor(cls.__dict__["__init__"])  # type: ignore[method-assign]
 
     _given: tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -68,6 +75,7 @@ class Optimizer:
         def __getattr__(self, name: str) -> Any:
             raise missing_attribute(self, name, ATTRIBUTES)
 
+    @constructor
     def __init__(
         self, learning_rate: Rate, name: str | None = None, *, style: Style = "torch", **settings: Unpack[Settings]
     ):
@@ -99,6 +107,7 @@ class Optimizer:
         """The new values of the optimizer's own scalars, once a step, before the parameters' updates read them."""
         return {}
 
+    @answering()
     def minimize(
         self, loss: Tensor, params: Sequence[Variable] | None = None, learning_rate: Rate | None = None
     ) -> None:
@@ -111,6 +120,7 @@ class Optimizer:
         """
         self.apply_gradients(self.compute_gradients(loss, params), learning_rate)
 
+    @answering()
     def compute_gradients(
         self, loss: Tensor, params: Sequence[Variable] | None = None
     ) -> list[tuple[Tensor, Variable]]:
@@ -129,6 +139,7 @@ class Optimizer:
         chosen = expect_parameters_of(given, lambda p: self._rule(p) is not None)
         return list(zip(gradients(loss, chosen), chosen, strict=True))
 
+    @answering()
     def apply_gradients(self, pairs: Pairs, learning_rate: Rate | None = None) -> None:
         """Assign every parameter its update; a gradient has its parameter's type. What is frozen stays as it is.
 

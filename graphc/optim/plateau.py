@@ -11,6 +11,7 @@ from graphc.errors import ArgumentError
 from graphc.optim.schedules import expect_steps
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 
 class Plateau:
@@ -25,6 +26,7 @@ class Plateau:
         compiled.state["adam/learning_rate"] = np.float32(plateau.update(validation_loss))
     """
 
+    @answering()
     def __init__(
         self,
         rate: float,

@@ -8,7 +8,6 @@ from typing import TypeAlias, TypedDict
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.numbers import is_count, is_number
 from graphc.frontend.tensor import Tensor
-from graphc.frontend.variable import Variable
 from graphc.optim.clipping import expect_limit
 from graphc.optim.groups import Group
 from graphc.optim.schedules import Schedule
@@ -40,10 +39,7 @@ DEFAULTS = Settings(
 
 
 def checked_settings(name: str, given: Settings) -> Settings:
-    """All settings, defaults filled in. Raises `ArgumentError` for unknown ones and values that can't be."""
-    for key in given:
-        if key not in DEFAULTS:
-            raise ArgumentError(f"{name}: takes no {key!r}", site=user_site(), help=f"it has {', '.join(DEFAULTS)}")
+    """All settings, defaults filled in. Raises `ArgumentError` for values that can't be."""
     settings: Settings = {**DEFAULTS, **given}
     expect_between(name, 0.0, float("inf"), weight_decay=settings["weight_decay"])
     for limit in (settings["clip_value"], settings["clip_norm"], settings["clip_global_norm"]):
@@ -77,12 +73,12 @@ def expect_scalar_rate(name: str, rate: Tensor) -> None:
 
 
 def expect_rate(name: str, rate: object) -> None:
-    """Raise `ArgumentError` unless a learning rate is a real number, a scalar Tensor or Variable, or a Schedule."""
+    """Raise `ArgumentError` unless a learning rate is a number of at least 0, a scalar Tensor, or a Schedule."""
     if isinstance(rate, Tensor):
         expect_scalar_rate(name, rate)
-    if not isinstance(rate, (Tensor, Variable, Schedule)) and not is_number(rate):
+    if not isinstance(rate, (Tensor, Schedule)) and not (is_number(rate) and rate >= 0):
         raise ArgumentError(
-            f"{name}: learning_rate={rate!r} is not a number",
+            f"{name}: learning_rate={rate!r} is not a number of at least 0",
             site=user_site(),
-            help="use a number, a Tensor, a Variable or a schedule of graphc.optim",
+            help="use a number, a Tensor, a Variable or a schedule of graphc.optim; to climb, minimize(-objective)",
         )

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
-from graphc.errors import ArgumentError
-from graphc.frontend.suggest import nearest
-from graphc.nn.arguments import names_in, taken
-from graphc.sites import user_site
+from graphc.suggest import nearest
 
 RATE = 'compiled.state["adam/learning_rate"], which can be written between steps'
 
@@ -19,7 +15,6 @@ ARGUMENTS = {
     "betas": "beta1= and beta2=",
     "beta_1": "beta1=",
     "beta_2": "beta2=",
-    "eps": "epsilon=",
     "alpha": "rho=",
     "momentum": "optim.Momentum(learning_rate, momentum)",
     "nesterov": "optim.Nesterov(learning_rate, momentum)",
@@ -50,17 +45,7 @@ ATTRIBUTES = {
 }
 
 
-def expect_arguments(kind: type, given: Iterable[str]) -> None:
-    """Raise `ArgumentError` for a keyword that an optimizer's constructor lacks, with what it has instead."""
-    init: Any = kind.__init__  # type: ignore[misc]
-    signature, rest = taken(init)
-    known = [name for name in signature.parameters if name not in ("self", rest)]
-    settings = [] if rest is None else names_in(signature.parameters[rest].annotation)
-    if rest is not None and not settings:
-        return  # it takes any: what it does with them, it alone knows
-    for name in given:
-        if name not in known + settings:
-            near = nearest(name, known + settings)
-            help = f"did you mean {near}=?" if near else f"it takes {', '.join(known + settings)}"
-            message = f"{kind.__name__}: takes no {name!r}"
-            raise ArgumentError(message, site=user_site(), help=ARGUMENTS.get(name, help))
+def advice(name: str, names: Sequence[str]) -> str:
+    """What to do instead of giving an optimizer an argument of some name."""
+    near = nearest(name, names)
+    return ARGUMENTS.get(name) or (f"did you mean {near}=?" if near else f"it takes {', '.join(names)}")

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from graphc.frontend.suggest import refusing
+from graphc.suggest import refusing
 from graphc.train.callbacks import (
     Callback,
     CSVLogger,

@@ -15,6 +15,7 @@ from graphc import optim
 from graphc.errors import ArgumentError
 from graphc.frontend.numbers import is_count, is_number
 from graphc.sites import user_site
+from graphc.suggest import answering
 from graphc.train.figures import nearest
 from graphc.train.paths import path_of
 from graphc.train.run import Run
@@ -76,6 +77,7 @@ class Lambda(Callback):
 
     MOMENTS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_interrupt", "on_train_end")
 
+    @answering()
     def __init__(self, every: int | None = 1, **functions: Callable[[Run], object]):
         self.every = every
         for moment, function in functions.items():
@@ -95,6 +97,7 @@ class Monitor(Callback):
     A figure is better than another if it is so by more than `min_delta`.
     """
 
+    @answering()
     def __init__(self, monitor: str, mode: Mode = "auto", min_delta: float = 0.0):
         own = type(self).__name__
         if mode not in ("auto", "min", "max"):
@@ -145,6 +148,7 @@ class EarlyStopping(Monitor):
 
     remembered = ("best", "best_epoch", "wait", "stopped_epoch")
 
+    @answering()
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -215,6 +219,7 @@ class TerminateOnNaN(Monitor):
 
     every = None
 
+    @answering()
     def __init__(self, monitor: str = "loss"):
         super().__init__(monitor)
 
@@ -236,6 +241,7 @@ class LearningRate(Monitor):
     adds = ("learning_rate",)
     remembered = ("progress",)
 
+    @answering()
     def __init__(
         self, rate: Callable[[int], float] | optim.Plateau, monitor: str = "val_loss", variable: str | None = None
     ):
@@ -292,6 +298,7 @@ class CSVLogger(Callback):
         train.CSVLogger("run.csv")
     """
 
+    @answering()
     def __init__(self, path: str | os.PathLike[str], separator: str = ","):
         self.path, self.separator, self.site = path_of("CSVLogger: path", path), separator, user_site()
         if not isinstance(separator, str) or not separator:

@@ -13,6 +13,7 @@ from typing import Any
 
 from graphc.errors import ArgumentError, StateError
 from graphc.sites import user_site
+from graphc.suggest import answering
 from graphc.train.callbacks import Callback, Mode, Monitor, expect_count
 from graphc.train.figures import Means
 from graphc.train.paths import path_of
@@ -39,6 +40,7 @@ class Checkpoint(Monitor):
 
     remembered = ("best",)
 
+    @answering()
     def __init__(
         self,
         folder: str | os.PathLike[str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from graphc.frontend import suggest
+from graphc import suggest
 from graphc.frontend.structure import flatten
 
 if TYPE_CHECKING:

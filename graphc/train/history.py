@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import StateError
-from graphc.frontend.suggest import missing_attribute
 from graphc.sites import user_site
+from graphc.suggest import missing_attribute
 from graphc.train.figures import Figures, nearest
 from graphc.train.paths import path_of
 

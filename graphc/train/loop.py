@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError
-from graphc.frontend.suggest import answering
 from graphc.sites import user_site
+from graphc.suggest import answering
 from graphc.train.callbacks import Callback, expect_count
 from graphc.train.checkpoint import Checkpoint
 from graphc.train.data import BatchSize, Data, Part, Source, order_seed, source_of, split_off

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.frontend.program import Program
-from graphc.frontend.suggest import answering
 from graphc.ir.types import TensorType
 from graphc.nn.weights import ActivationLike, activation_function
 from graphc.sites import user_site
+from graphc.suggest import answering, expect_bound
 
 if TYPE_CHECKING:
     from graphc.frontend.tensor import Tensor
@@ -96,6 +97,14 @@ def expect_parts(net: object, x: object, y: object, loss: object, optimizer: obj
     for role, value, fits, help in parts:
         if not fits:
             raise ArgumentError(f"supervised: {role} is {kind_of(value)}", site=user_site(), help=help)
+    expect_judge("the loss", loss)
+
+
+def expect_judge(role: str, judge: Any) -> None:
+    """Raise `ArgumentError` where a function can't be called with what the network gives and the target."""
+    with suppress(ValueError):  # of functions that do not say what they take
+        signature = inspect.signature(judge)
+        expect_bound(f"supervised: {role}", signature, (None, None), {}, "it is called with (output, target)")
 
 
 def is_made(value: object, method: str) -> bool:
@@ -124,6 +133,7 @@ def by_name(metrics: Metrics) -> dict[str, Judge]:
         if isinstance(metric, type) or not callable(metric):
             message = f"the metric {name} is {kind_of(metric)}, no function"
             raise ArgumentError(message, site=user_site(), help=METRICS)
+        expect_judge(f"the metric {name}", metric)
     if "loss" in found:
         raise ArgumentError("a metric can't be named loss", site=user_site(), help="the entries' loss is")
     return found

@@ -12,6 +12,7 @@ import numpy as np
 from graphc.errors import ArgumentError
 from graphc.frontend.tensor import Array
 from graphc.sites import user_site
+from graphc.suggest import answering
 from graphc.train.callbacks import Callback, expect_count, learning_rates
 from graphc.train.figures import VALIDATION
 from graphc.train.paths import path_of
@@ -44,6 +45,7 @@ class TensorBoard(Callback):
         tensorboard --logdir runs                                      # in a shell
     """
 
+    @answering()
     def __init__(
         self,
         folder: str | os.PathLike[str],
