@@ -11,14 +11,14 @@ calls into Python, so that no other thread can come in between.
 from __future__ import annotations
 
 from graphc.codegen.link import link_shared
-from graphc.codegen.llvm import Builder, Module
+from graphc.codegen.llvm import Module
 from graphc.codegen.llvm_types import Value
 from graphc.codegen.object import emit_object
-from graphc.codegen.python_objects import NULL, ObjectBuilder
+from graphc.codegen.python_objects import NULL
+from graphc.codegen.trampoline_frame import MAX_WORDS, CallFrame
 from graphc.runtime import fast
 from graphc.runtime.targets import Target, native
 
-MAX_WORDS = 3 + fast.MAX_SYMBOLS + 2 * fast.MAX_VALUES
 FLAGS_IN = fast.C_CONTIGUOUS | fast.ALIGNED
 FLAGS_OUT = FLAGS_IN | fast.WRITEABLE
 
@@ -37,27 +37,11 @@ def trampoline_text(target: Target) -> str:
     return module.text()
 
 
-class Trampoline(ObjectBuilder):
-    """The function under construction: its blocks in order, and the stack memory they share."""
+class Trampoline(CallFrame):
+    """The function under construction, its blocks in order."""
 
     def __init__(self, module: Module):
-        parameters = [("ptr", "self"), ("ptr", "args"), ("i64", "nargs"), ("ptr", "kwnames")]
-        super().__init__(Builder(module, "graphc_call", parameters, "ptr", linkage=""))
-        b = self.b
-        self.self_, self.args, self.nargs, self.kwnames = b.arguments
-        self.words = self.stack(MAX_WORDS)
-        self.symbols = self.stack(fast.MAX_SYMBOLS)
-        self.ends = self.stack(2 * fast.MAX_VALUES)
-        self.scratch = self.stack(fast.MAX_VALUES)
-        self.objects = self.stack(fast.MAX_VALUES)
-        self.axes = self.stack(fast.MAX_RANK)
-        self.named = self.stack(fast.MAX_VALUES)
-        self.find_descriptor(self.self_)
-        self.n_inputs, self.n_outputs = self.of("n_inputs"), self.of("n_outputs")
-        self.n_symbols, self.kind = self.of("n_symbols"), self.of("kind")
-        self.cell = self.pointer(self.of("cell"))
-        self.first_input = b.add(b.i64(3), self.n_symbols)
-        self.first_output = b.add(self.first_input, self.n_inputs)
+        super().__init__(module)
         self.clear()
         self.arguments, self.given = self.bind()
         self.read_inputs()
@@ -68,13 +52,6 @@ class Trampoline(ObjectBuilder):
         self.hand_over()
 
     # -- arguments --------------------------------------------------------------------------------------------------
-
-    def clear(self) -> None:
-        """No symbol has a value, no result exists, nothing is to be released."""
-        b = self.b
-        for array, count, start in ((self.symbols, fast.MAX_SYMBOLS, -1), (self.objects, fast.MAX_VALUES, 0)):
-            for i in range(count):
-                b.store(b.i64(start), self.element(array, b.i64(i)))
 
     def bind(self) -> tuple[Value, Value]:
         """Every argument is there, by position or name; returns them in order, and the value of `out` or null."""
@@ -145,23 +122,6 @@ class Trampoline(ObjectBuilder):
         b.branch(good)
         b.label(good)
 
-    def check_array(self, obj: Value, value: Value, flags: int, target: str) -> Value:
-        """The object is an array of the value's type and rank that can be used as it is; returns its data."""
-        b = self.b
-        self.unless(self.same(b.load("ptr", self.at(obj, fast.OBJECT_TYPE)), self.table("ndarray")), target)
-        rank = self.load_type("i32", obj, fast.ARRAY_RANK)
-        self.unless(self.same(rank, self.field(value, fast.Value, "rank")), target)
-        has = b.binary("and", self.load_type("i32", obj, fast.ARRAY_FLAGS), b.i64(flags))
-        self.unless(self.same(has, b.i64(flags)), target)
-        descr = b.load("ptr", self.at(obj, fast.ARRAY_DESCR))
-        number = self.load_type("i32", descr, fast.DESCR_TYPE_NUM)
-        first = self.same(number, self.field(value, fast.Value, "type_num"))
-        second = self.same(number, self.field(value, fast.Value, "twin"))
-        self.unless(b.binary("or", first, second), target)
-        order = self.load_type("i8", descr, fast.DESCR_BYTEORDER)
-        self.unless(b.icmp("ne", order, b.i64(ord(">"))), target)
-        return b.load("i64", self.at(obj, fast.ARRAY_DATA))
-
     def read_inputs(self) -> None:
         """Every argument's data and end; the symbols from the axes; the call is known to be short."""
         b = self.b
@@ -197,16 +157,6 @@ class Trampoline(ObjectBuilder):
             b.label(done)
             loop.next = [b.mul(loop.carried[0], size)]
         return loop.results[0]
-
-    def keep_place(self, word: Value, place: Value, data: Value, size: Value, target: str) -> None:
-        """Remember where an array lies; it does not touch the state."""
-        b = self.b
-        end = b.add(data, size)
-        before = b.icmp("ule", end, self.field(self.cell, fast.Cell, "state"))
-        after = b.icmp("uge", data, self.field(self.cell, fast.Cell, "state_end"))
-        self.unless(b.binary("or", before, after), target)
-        b.store(data, self.element(self.words, word))
-        b.store(end, self.element(self.ends, place))
 
     def pass_symbols(self) -> None:
         """Every symbol has a value; they become arguments (the entry itself checks their ranges)."""

@@ -67,12 +67,6 @@ from graphc.frontend.einsum import einsum
 from graphc.frontend.elementwise import (
     abs,
     add,
-    bitwise_and,
-    bitwise_invert,
-    bitwise_left_shift,
-    bitwise_or,
-    bitwise_right_shift,
-    bitwise_xor,
     ceil,
     clip,
     cos,
@@ -92,10 +86,6 @@ from graphc.frontend.elementwise import (
     less_equal,
     log,
     log1p,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
     maximum,
     minimum,
     multiply,
@@ -145,6 +135,18 @@ from graphc.frontend.linalg import (
     trace,
     vdot,
     vecdot,
+)
+from graphc.frontend.logic import (
+    bitwise_and,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
 )
 from graphc.frontend.manipulation import (
     broadcast_arrays,

@@ -6,7 +6,6 @@ from graphc import ops
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.composite import composite
 from graphc.frontend.elementwise import (
-    bitwise_invert,
     equal,
     exp,
     isfinite,
@@ -21,6 +20,7 @@ from graphc.frontend.elementwise import (
     where,
 )
 from graphc.frontend.indexing import getitem
+from graphc.frontend.logic import bitwise_invert
 from graphc.frontend.manipulation import broadcast_to, concat, reshape
 from graphc.frontend.promotion import apply, as_tensor, promoted
 from graphc.frontend.recording import describe

@@ -18,12 +18,11 @@ from graphc.frontend.elementwise import (
     isnan,
     less,
     less_equal,
-    logical_and,
-    logical_or,
     not_equal,
     numeric,
     where,
 )
+from graphc.frontend.logic import logical_and, logical_or
 from graphc.frontend.promotion import apply, broadcast, promoted
 from graphc.frontend.recording import describe
 from graphc.frontend.reductions import all as all_

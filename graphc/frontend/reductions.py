@@ -18,9 +18,9 @@ from graphc.frontend.elementwise import (
     sqrt,
     stop_gradient,
     subtract,
-    truth,
     where,
 )
+from graphc.frontend.logic import truth
 from graphc.frontend.promotion import apply, as_tensor, cast, element_count
 from graphc.frontend.recording import current, describe
 from graphc.frontend.tensor import Axis, Tensor, TensorLike

@@ -10,13 +10,11 @@ from graphc.frontend.elementwise import (
     isnan,
     less,
     less_equal,
-    logical_and,
-    logical_not,
-    logical_or,
     subtract,
     where,
 )
 from graphc.frontend.indexing import getitem, take, take_along_axis
+from graphc.frontend.logic import logical_and, logical_not, logical_or
 from graphc.frontend.manipulation import moveaxis, reshape
 from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import apply, as_tensor, promoted, stretch

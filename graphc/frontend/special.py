@@ -17,15 +17,13 @@ from graphc.frontend.elementwise import (
     less_equal,
     log,
     log1p,
-    logical_and,
-    logical_not,
-    logical_or,
     round,
     sin,
     sqrt,
     square,
     where,
 )
+from graphc.frontend.logic import logical_and, logical_not, logical_or
 from graphc.frontend.promotion import broadcast, promoted
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.frontend.transcendental import number

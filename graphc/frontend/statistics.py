@@ -16,13 +16,13 @@ from graphc.frontend.elementwise import (
     equal,
     floor,
     isnan,
-    logical_not,
     multiply,
     numeric,
     subtract,
     where,
 )
 from graphc.frontend.elementwise import round as round_
+from graphc.frontend.logic import logical_not
 from graphc.frontend.manipulation import broadcast_to, moveaxis, permute_dims, reshape
 from graphc.frontend.promotion import apply, array_of, as_tensor, cast, element_count
 from graphc.frontend.recording import describe

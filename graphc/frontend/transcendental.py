@@ -24,7 +24,6 @@ from graphc.frontend.elementwise import (
     less,
     log,
     log1p,
-    logical_or,
     maximum,
     minimum,
     negative,
@@ -33,6 +32,7 @@ from graphc.frontend.elementwise import (
     square,
     where,
 )
+from graphc.frontend.logic import logical_or
 from graphc.frontend.promotion import broadcast, promoted
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.ir.types import f32

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphc import ops
 from graphc.errors import DTypeError, UnsupportedError
-from graphc.frontend import elementwise
+from graphc.frontend import elementwise, logic
 from graphc.frontend.indexing import Box, Entry, along_one_axis, box_of, getitem, has_places, indexed, parsed
 from graphc.frontend.manipulation import broadcast_to, flip, permute_dims, reshape
 from graphc.frontend.promotion import apply, as_tensor, cast, common_dtype, is_weak, promote, stretch
@@ -89,7 +89,7 @@ class Place:
 
     def min(self, values: TensorLike) -> Tensor:
         """The smaller of the elements and values."""
-        mirror = elementwise.negative if self.tensor.dtype.is_float else elementwise.bitwise_invert
+        mirror = elementwise.negative if self.tensor.dtype.is_float else logic.bitwise_invert
         mirrored = mirror(fitting("min", self.tensor, values))
         return mirror(Place(mirror(self.tensor), self.key)._updated(MAX, mirrored))
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from graphc import ops
 from graphc.errors import ArgumentError, GraphcError, ShapeError
-from graphc.frontend.elementwise import bitwise_invert, negative, numeric
+from graphc.frontend.elementwise import negative, numeric
+from graphc.frontend.logic import bitwise_invert
 from graphc.frontend.numbers import is_count
 from graphc.frontend.promotion import apply, as_tensor
 from graphc.frontend.recording import current, describe

@@ -20,7 +20,8 @@ from graphc.frontend.transforms import gradients, trainable_in
 from graphc.frontend.variable import Variable
 from graphc.ir.types import DType, i64
 from graphc.optim.line_search import Point, strong_wolfe
-from graphc.optim.optimizer import claim, expect_parameters_of
+from graphc.optim.optimizer import claim
+from graphc.optim.pairs import expect_parameters_of
 from graphc.optim.schedules import Schedule
 from graphc.optim.settings import expect_rate
 from graphc.optim.state import belonging, kept, static_shape

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, Unpack
 
 import numpy as np
 
-from graphc.errors import ArgumentError, DTypeError, InternalError, Operand, ShapeError, TraceError
+from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend import api
 from graphc.frontend.promotion import as_tensor, cast
-from graphc.frontend.recording import Recording, current, describe
+from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.transforms import gradients, trainable_in
 from graphc.frontend.variable import Variable
@@ -18,6 +18,7 @@ from graphc.ir.types import DType, i64
 from graphc.nn.arguments import constructing
 from graphc.optim.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
 from graphc.optim.groups import Group
+from graphc.optim.pairs import Pairs, expect_pair, expect_pairs, expect_parameters_of, in_computed
 from graphc.optim.schedules import Schedule
 from graphc.optim.settings import Rate, Settings, checked_settings, expect_rate, expect_scalar_rate
 from graphc.optim.state import belonging, kept, slot
@@ -29,7 +30,6 @@ from graphc.suggest import answering, missing_attribute
 T = TypeVar("T")
 #: Of optimizers, those of users too: an `__init__` that answers what it does not take.
 constructor = constructing(advice)
-Pairs: TypeAlias = Iterable[tuple[Tensor, Variable]]
 
 
 class Optimizer:
@@ -325,11 +325,6 @@ class Step(NamedTuple):
     parameter: Variable
 
 
-def in_computed(gradient: Tensor, parameter: Variable) -> tuple[Tensor, Variable]:
-    """A pair with the gradient in the dtype that it is computed in: steps on 16-bit parameters are taken in f32."""
-    return cast(gradient, gradient.dtype.computed), parameter
-
-
 def keep(variable: Variable, value: Tensor, due: Tensor | None) -> None:
     """Assign a value, where a step is due."""
     variable.assign(value if due is None else api.where(due, value, as_tensor(variable)))
@@ -346,59 +341,3 @@ def claim(optimizer: object, recording: Recording, parameter: Variable) -> None:
             help="give each optimizer its own params=, or add the losses",
         )
     recording.optimized[parameter] = optimizer, user_site()
-
-
-def expect_parameters_of(
-    params: Variable | Iterable[Variable], chosen: Callable[[Variable], bool] = lambda parameter: True
-) -> list[Variable]:
-    """The chosen ones of what a loss is minimised over. Raises `ArgumentError` for none, or what is no Variable."""
-    if not isinstance(params, Iterable):
-        raise ArgumentError(f"params={params!r} is no list", site=user_site(), help="give one: net.parameters()")
-    given = [expect_variable("params", p) for p in ([params] if isinstance(params, Variable) else params)]
-    found = [p for p in given if chosen(p)]
-    if not found:
-        raise ArgumentError(
-            "there is nothing to minimise over: the loss depends on no trainable Variable",
-            site=user_site(),
-            help="give params=, or compute the loss from the network's outputs in this entry",
-        )
-    return found
-
-
-def expect_pair(pair: Any) -> tuple[Tensor, Variable]:
-    """A (gradient, Variable) pair. Raises `ArgumentError` for anything else."""
-    if not isinstance(pair, tuple) or len(pair) != 2:
-        raise ArgumentError(
-            f"apply_gradients: {pair!r} is not a pair", site=user_site(), help="give (gradient, Variable) pairs"
-        )
-    gradient, parameter = as_tensor(pair[0]), expect_variable("apply_gradients", pair[1])
-    if gradient.type.shape != parameter.type.shape:
-        raise ShapeError(
-            f"apply_gradients: the gradient {gradient.type} of a parameter {parameter.type}",
-            operands=[describe("gradient", gradient.node)],
-            site=user_site(),
-            help="shapes must be equal: nothing broadcasts here",
-        )
-    if not gradient.dtype.is_float:
-        raise DTypeError(
-            f"apply_gradients: the gradient is {gradient.type}",
-            operands=[describe("gradient", gradient.node)],
-            site=user_site(),
-            help=f"cast it: .astype(gr.{parameter.dtype})",
-        )
-    return gradient, parameter
-
-
-def expect_pairs(pairs: object) -> Iterable[Any]:
-    """The pairs. Raises `ArgumentError` for what has none."""
-    if isinstance(pairs, Iterable) and not isinstance(pairs, Tensor):
-        return pairs
-    message = f"apply_gradients: {pairs!r} is no list of pairs"
-    raise ArgumentError(message, site=user_site(), help="give (gradient, Variable) pairs")
-
-
-def expect_variable(role: str, value: object) -> Variable:
-    """The value. Raises `ArgumentError` unless it is a Variable."""
-    if isinstance(value, Variable):
-        return value
-    raise ArgumentError(f"{role}: {value!r} is not a Variable", site=user_site(), help="optimizers change gr.Variables")

@@ -223,7 +223,7 @@ def trampoline_path() -> Path | None:
     """The trampoline's shared object from the cache; it is compiled only in a process that has a compiler loaded."""
     store = Cache()
     codegen = Path(__file__).parent.parent / "codegen"
-    sources = [codegen / "trampoline.py", codegen / "python_objects.py", Path(__file__)]
+    sources = [*sorted(codegen.glob("trampoline*.py")), codegen / "python_objects.py", Path(__file__)]
     key = key_of("trampoline", sys.platform, platform.machine(), *(source.read_bytes() for source in sources))
     found = store.get(key)
     if found is None and "llvmlite" in sys.modules:

@@ -67,6 +67,11 @@ class Buffer:
     place: OneOf["input", "output", "state", "data", "arena", "slice", "part"]
     panel: int = 0  # panel width of a packed matrix; 0 is row-major
 
+    @property
+    def read_only(self) -> bool:
+        """Whether no kernel may write it."""
+        return self.place in ("input", "data")
+
 
 @dataclass(frozen=True)
 class Access:

@@ -13,7 +13,7 @@ from graphc.ir.dim import Size, lower_bound
 from graphc.ir.node import Op
 from graphc.ir.types import DType, TensorType, i64, u8
 from graphc.ops.base import NUMERIC, ArgReduction, Elementwise, Reduction
-from graphc.schedule.access import Access, Axis, Buffer, Index, Row
+from graphc.schedule.access import Access, Axis, Buffer, Index
 from graphc.schedule.kernel import (
     Compute,
     Contract,
@@ -22,7 +22,6 @@ from graphc.schedule.kernel import (
     Literal,
     Load,
     Loop,
-    Matrix,
     Position,
     Range,
     Reduce,
@@ -33,9 +32,7 @@ from graphc.schedule.kernel import (
 )
 from graphc.schedule.sweeps import sort_scratch
 from graphc.schedule.text import Names, Printer, word
-
-#: What a kernel may never write.
-READ_ONLY = ("input", "data")
+from graphc.schedule.verify_products import verify_contract, verify_convolve
 
 
 def verify_kernel(kernel: Kernel) -> None:
@@ -162,103 +159,22 @@ class KernelVerifier:
         if self.lanes is not None:
             raise self.fault(statement, "lanes are open already")
         source, target, scratch = statement.source.buffer, statement.target.buffer, statement.scratch
-        if target.place in READ_ONLY or target.type.dtype != i64 or source in self.stored:
+        if target.read_only or target.type.dtype != i64 or source in self.stored:
             raise self.fault(statement, f"can't write {target.name} from {source.name}")
         for row in (statement.source, statement.target):
             self.index(statement, row.offset, None)
             if self.exceeds(statement.size, row.buffer.type.size):
                 raise self.fault(statement, f"{row.buffer.name} has {row.buffer.type.size} elements only")
-        needed = sort_scratch(source.type.dtype, statement.size)
+        self.scratch(statement, scratch, sort_scratch(source.type.dtype, statement.size))
+
+    def scratch(self, statement: Stmt, scratch: Buffer, needed: Size) -> None:
+        """Bytes of the arena, as many as are needed."""
         if scratch.place != "arena" or scratch.type.dtype != u8 or too_large(needed, scratch.type.size):
             raise self.fault(statement, f"{scratch.name} is no scratch of {needed} bytes")
 
     def exceeds(self, size: Size, limit: Size) -> bool:
         """Whether more is accessed than there is, unless some open loop runs over nothing."""
         return too_large(size, limit) and not any(axis.extent == 0 for axis in self.axes)
-
-    def contract(self, statement: Contract) -> None:
-        """Operands of the right shapes that the kernel leaves alone, and the scratch that the plan needs."""
-        if self.lanes is not None:
-            raise self.fault(statement, "lanes are open already")
-        m, n, k = statement.m.extent, statement.n.extent, statement.k
-        for matrix, shape in ((statement.lhs, (m, k)), (statement.rhs, (k, n))):
-            self.matrix(statement, matrix, shape)
-            if matrix.buffer in self.stored:
-                raise self.fault(statement, f"the kernel writes its operand {matrix.buffer.name}")
-        if statement.plan.itemsize != statement.dtype.itemsize:
-            raise self.fault(statement, f"its plan is for elements of {statement.plan.itemsize} bytes")
-        self.scratch(statement)
-        with self.scope(statement, (statement.m, statement.n), "lanes"):
-            self.define(statement, statement.result, statement.dtype, varying=True)
-            self.body(statement.body)
-
-    def matrix(self, statement: Contract, matrix: Matrix, shape: tuple[Size, Size]) -> None:
-        """An operand: what its buffer holds, seen as what the matmul reads."""
-        type_ = matrix.buffer.type
-        if type_.dtype != statement.dtype:
-            raise self.fault(statement, f"{matrix.buffer.name} is {type_.dtype}, not {statement.dtype}")
-        stored = shape[::-1] if matrix.transposed else shape
-        if (matrix.rows, matrix.columns) != stored:
-            raise self.fault(statement, f"{matrix.buffer.name} should be [{stored[0]}, {stored[1]}]")
-        if matrix.buffer.panel and (type_.shape != stored or matrix.offset != Index()):
-            raise self.fault(statement, f"{matrix.buffer.name} is packed as {type_}")
-        self.index(statement, matrix.offset, None)
-        if self.exceeds(matrix.rows * matrix.columns, type_.size):
-            raise self.fault(statement, f"{matrix.buffer.name} has {type_.size} elements only")
-
-    def scratch(self, statement: Contract) -> None:
-        """The scratch that a plan needs is there, and nobody's but the matmul's."""
-        plan, scratch = statement.plan, statement.scratch
-        if scratch is None:
-            if plan.needs_scratch:
-                raise self.fault(statement, "its plan needs scratch")
-            return
-        needed = plan.scratch_bytes(statement.k)
-        if scratch.place != "arena" or scratch.type.dtype != u8 or too_large(needed, scratch.type.size):
-            raise self.fault(statement, f"{scratch.name} is no scratch of {needed} bytes")
-        if any(isinstance(s, Load | Store) and s.access.buffer == scratch for s in self.kernel.statements()):
-            raise self.fault(statement, f"{scratch.name} is accessed outside the matmul")
-
-    def convolve(self, statement: Convolve) -> None:
-        """Places of the right dtype over open axes, operands that the kernel leaves alone, guards that can be kept."""
-        if self.lanes is not None:
-            raise self.fault(statement, "lanes are open already")
-        into, lhs, rhs = statement.places
-        if statement.plan.itemsize != statement.dtype.itemsize:
-            raise self.fault(statement, f"its plan is for elements of {statement.plan.itemsize} bytes")
-        if into.buffer.place in READ_ONLY or into.buffer in (lhs.buffer, rhs.buffer):
-            raise self.fault(statement, f"writes {into.buffer.name}")
-        for operand in (lhs, rhs):
-            if operand.buffer in self.stored:
-                raise self.fault(statement, f"the kernel writes its operand {operand.buffer.name}")
-        with self.scope(statement, (*statement.rows, statement.columns), "lanes"):
-            self.place(statement, into, 1)
-            with self.scope(statement, statement.over, None):
-                self.place(statement, rhs, 1)
-                self.place(statement, lhs, lhs.offset.coefficient(statement.columns))
-                self.guards(statement)
-
-    def place(self, statement: Convolve, place: Row, step: Size) -> None:
-        """An element of a row-major buffer, `step` from its neighbour along the columns."""
-        if place.buffer.type.dtype != statement.dtype or place.buffer.panel:
-            raise self.fault(statement, f"{place.buffer.name} is {place.buffer.type}")
-        if step not in (0, 1) or place.offset.coefficient(statement.columns) != step:
-            raise self.fault(statement, f"{place.buffer.name} is not contiguous along the columns")
-        self.index(statement, place.offset, None)
-
-    def guards(self, statement: Convolve) -> None:
-        """Each is about one axis of the sum; if about rows too, it is made of numbers."""
-        for guard in statement.guards:
-            self.index(statement, guard.index, None)
-            terms = dict(guard.index.terms)
-            moving = [a for a in statement.over if a in terms]
-            step = terms[moving[0]] if len(moving) == 1 else 0
-            if not isinstance(step, int) or step < 1:
-                raise self.fault(statement, "a guard is about one axis of the sum")
-            fixed = [t for t in terms if t not in (*statement.rows, moving[0])]
-            sizes = (*(s for s in guard.index.sizes()), guard.size, *(a.extent for a in (*statement.rows, moving[0])))
-            if any(r in terms for r in statement.rows) and (fixed or not all(isinstance(s, int) for s in sizes)):
-                raise self.fault(statement, "a guard about rows is made of numbers")
 
     # -- values -----------------------------------------------------------------------------------------------------
 
@@ -299,7 +215,7 @@ class KernelVerifier:
     def store(self, statement: Store) -> None:
         """A value into memory that may be written; lanes to a place each."""
         buffer, dtype = statement.access.buffer, self.value(statement, statement.value)
-        if buffer.place in READ_ONLY:
+        if buffer.read_only:
             raise self.fault(statement, f"writes {'an input' if buffer.place == 'input' else 'constant data'}")
         if dtype != buffer.type.dtype:
             raise self.fault(statement, f"%{statement.value} is {dtype}, not {buffer.type.dtype}")
@@ -390,10 +306,10 @@ def inferred(op: Op, operands: tuple[DType, ...]) -> tuple[DType | None, str]:
 CHECKS: dict[type[Stmt], Callable[[KernelVerifier, Any], None]] = {
     Loop: KernelVerifier.loop,
     Reduce: KernelVerifier.reduce,
-    Contract: KernelVerifier.contract,
+    Contract: verify_contract,
     Sweep: KernelVerifier.sweep,
     Sort: KernelVerifier.sort,
-    Convolve: KernelVerifier.convolve,
+    Convolve: verify_convolve,
     Literal: KernelVerifier.literal,
     Range: KernelVerifier.range,
     Position: KernelVerifier.position,
