@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 import graphc as gr
 from graphc import losses, metrics, nn, optim, train
+from graphc.runtime.load import Compiled
 
 ROWS = 100
 
@@ -27,6 +29,20 @@ def classifier(dropout: float = 0.25) -> gr.Program:
         net, gr.f32["N", 4], gr.i32["N"], loss=losses.sparse_softmax_cross_entropy, optimizer=optim.Adam(0.02),
         metrics={"accuracy": metrics.accuracy}, name="blobs",
     )  # fmt: skip
+
+
+X, Y = blobs()
+TEST = blobs(37, seed=1)
+
+
+@pytest.fixture(scope="module")
+def program() -> gr.Program:
+    return classifier()
+
+
+@pytest.fixture
+def compiled(program: gr.Program) -> Compiled:
+    return program.compile()
 
 
 def image(compiled: object) -> bytes:

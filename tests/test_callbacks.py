@@ -13,21 +13,11 @@ import graphc as gr
 from graphc import errors, losses, nn, optim, train
 from graphc.runtime.load import Compiled
 from tests.documents import ROOT
-from tests.fit_programs import Figures, blobs, classifier, image
+from tests.fit_programs import TEST, Figures, X, Y, compiled, image, program
 
-X, Y = blobs()
-TEST = blobs(37, seed=1)
+__all__ = ["compiled", "program"]
+
 MOMENTS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_interrupt", "on_train_end")
-
-
-@pytest.fixture(scope="module")
-def program() -> gr.Program:
-    return classifier()
-
-
-@pytest.fixture
-def compiled(program: gr.Program) -> Compiled:
-    return program.compile()
 
 
 def stopped(figures: Any, **options: Any) -> list[int | None]:

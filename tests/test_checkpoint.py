@@ -20,20 +20,9 @@ from graphc import errors, optim, train
 from graphc.runtime.load import Compiled
 from tests.documents import ROOT
 from tests.fit_process import trained
-from tests.fit_programs import ROWS, Figures, blobs, classifier, image
+from tests.fit_programs import ROWS, TEST, Figures, X, Y, compiled, image, program
 
-X, Y = blobs()
-TEST = blobs(37, seed=1)
-
-
-@pytest.fixture(scope="module")
-def program() -> gr.Program:
-    return classifier()
-
-
-@pytest.fixture
-def compiled(program: gr.Program) -> Compiled:
-    return program.compile()
+__all__ = ["compiled", "program"]
 
 
 def process(*arguments: object) -> subprocess.Popen[str]:

@@ -18,20 +18,9 @@ from graphc import errors, train
 from graphc.runtime.load import Compiled
 from graphc.train.order import shuffled
 from tests.documents import ROOT
-from tests.fit_programs import ROWS, blobs, classifier, image
+from tests.fit_programs import ROWS, TEST, X, Y, classifier, compiled, image, program
 
-X, Y = blobs()
-TEST = blobs(37, seed=1)
-
-
-@pytest.fixture(scope="module")
-def program() -> gr.Program:
-    return classifier()
-
-
-@pytest.fixture
-def compiled(program: gr.Program) -> Compiled:
-    return program.compile()
+__all__ = ["compiled", "program"]
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,7 @@ import numpy as np
 import pytest
 
 from graphc import errors, inspect, train
-from tests.fit_programs import blobs, classifier
-
-X, Y = blobs()
-TEST = blobs(37, seed=1)
+from tests.fit_programs import TEST, X, Y, classifier
 
 
 def read(folder: Path) -> Any:

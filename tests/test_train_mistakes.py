@@ -10,6 +10,7 @@ import pytest
 
 import graphc as gr
 from graphc import errors, losses, nn, optim, train
+from tests.mistakes import answer_to
 
 X = np.ones((6, 4), np.float32)
 Y = np.zeros(6, np.int32)
@@ -42,10 +43,7 @@ MISTAKES: dict[str, tuple[str, Callable[[], Any]]] = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_answered(name: str) -> None:
     words, make = MISTAKES[name]
-    with pytest.raises(errors.ArgumentError) as raised:
-        make()
-    assert words in str(raised.value)
-    assert raised.value.site is not None and raised.value.site.file == __file__
+    assert words in str(answer_to(make, errors.ArgumentError))
 
 
 def test_predict_takes_an_activation_by_name() -> None:

@@ -14,8 +14,21 @@ from graphc.nn.weights import ActivationLike, KernelLayer, KernelOptions, expect
 from graphc.sites import user_site
 
 
+class ConvOptions(KernelOptions, total=False):
+    """The keyword arguments that all convolutional layers take: see `Convolution`."""
+
+    dilation: PerAxis
+    activation: ActivationLike
+    use_bias: bool
+    in_channels: int | None
+
+
 class Convolution(KernelLayer):
-    """The base of layers that slide a kernel over the spatial axes: it knows their windows, and checks what x is."""
+    """The base of layers that slide a kernel over the spatial axes: it knows their windows, and checks what x is.
+
+    Besides the keyword arguments of `KernelLayer` they take `dilation=1`, as `nn.conv` does, `activation=None`, a name
+    or a function, `use_bias=True`, and `in_channels=None`: where it is given, x has so many.
+    """
 
     #: Spatial axes.
     spatial: ClassVar[int]
@@ -25,11 +38,12 @@ class Convolution(KernelLayer):
         kernel_size: PerAxis,
         strides: PerAxis,
         padding: Padding,
-        dilation: PerAxis,
-        activation: ActivationLike,
-        use_bias: bool,
-        in_channels: int | None,
-        options: KernelOptions,
+        *,
+        dilation: PerAxis = 1,
+        activation: ActivationLike = None,
+        use_bias: bool = True,
+        in_channels: int | None = None,
+        **options: Unpack[KernelOptions],
     ):
         super().__init__(activation, use_bias, **options)
         layer = type(self).__name__
@@ -70,9 +84,9 @@ class Convolution(KernelLayer):
 class Conv(Convolution):
     """activation(conv(x, kernel) + bias): the base of `Conv1D`, `Conv2D` and `Conv3D`.
 
-    `kernel` is [*kernel_size, channels / groups, filters], `bias` [filters]. `kernel_size`, `strides`, `padding`,
-    `dilation` and `groups` are those of `nn.conv`, `activation` is a name or a function. Where `in_channels` is given,
-    x has so many. `options` are those of `KernelLayer`. Raises `ArgumentError` for sizes that are none, `ShapeError`
+    `kernel` is [*kernel_size, channels / groups, filters], `bias` [filters]. `kernel_size`, `strides`, `padding` and
+    `groups` are those of `nn.conv`; `options` those of `Convolution`: `dilation`, `activation`, `use_bias`,
+    `in_channels` and what all layers with a kernel take. Raises `ArgumentError` for sizes that are none, `ShapeError`
     for an x of another rank or channels.
 
         net = nn.Sequential(nn.Conv2D(6, 5, activation="relu"), nn.MaxPool(2), nn.Flatten(), nn.Dense(10))
@@ -84,14 +98,11 @@ class Conv(Convolution):
         kernel_size: PerAxis,
         strides: PerAxis = 1,
         padding: Padding = "SAME",
-        dilation: PerAxis = 1,
+        *,
         groups: int = 1,
-        activation: ActivationLike = None,
-        use_bias: bool = True,
-        in_channels: int | None = None,
-        **options: Unpack[KernelOptions],
+        **options: Unpack[ConvOptions],
     ):
-        super().__init__(kernel_size, strides, padding, dilation, activation, use_bias, in_channels, options)
+        super().__init__(kernel_size, strides, padding, **options)
         expect_count(self, filters=filters, groups=groups)
         if filters % groups:
             message = f"{type(self).__name__}: {filters} filters are not {groups} equal groups"
@@ -147,17 +158,12 @@ class ConvTranspose(Conv):
         kernel_size: PerAxis,
         strides: PerAxis = 1,
         padding: Padding = "SAME",
-        dilation: PerAxis = 1,
+        *,
         groups: int = 1,
-        activation: ActivationLike = None,
-        use_bias: bool = True,
-        in_channels: int | None = None,
         output_padding: PerAxis = 0,
-        **options: Unpack[KernelOptions],
+        **options: Unpack[ConvOptions],
     ):
-        super().__init__(
-            filters, kernel_size, strides, padding, dilation, groups, activation, use_bias, in_channels, **options
-        )
+        super().__init__(filters, kernel_size, strides, padding, groups=groups, **options)
         self.output_padding = output_padding
 
     def shapes(self, channels: int) -> tuple[tuple[int, int], int]:
@@ -203,13 +209,9 @@ class DepthwiseConv(Convolution):
         multiplier: int = 1,
         strides: PerAxis = 1,
         padding: Padding = "SAME",
-        dilation: PerAxis = 1,
-        activation: ActivationLike = None,
-        use_bias: bool = True,
-        in_channels: int | None = None,
-        **options: Unpack[KernelOptions],
+        **options: Unpack[ConvOptions],
     ):
-        super().__init__(kernel_size, strides, padding, dilation, activation, use_bias, in_channels, options)
+        super().__init__(kernel_size, strides, padding, **options)
         expect_count(self, multiplier=multiplier)
         self.multiplier = int(multiplier)
 
