@@ -8,10 +8,10 @@ from functools import partial
 from typing import Protocol
 
 from graphc.codegen.llvm import Builder
-from graphc.codegen.llvm_types import Value, natural_alignment, vector_type
+from graphc.codegen.llvm_types import Value, vector_type
 from graphc.codegen.matmul_pack import Columns, pack_columns, pack_rows
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, for_each, row_walk
-from graphc.codegen.transpose import load_transposed
+from graphc.codegen.transpose import load_transposed, transposed_columns
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
 from graphc.schedule.tiles import LINE_BYTES, Run, TilePlan
@@ -326,18 +326,19 @@ class _Matmul:
     def _squares(self, start: Value, row: Value, panel: _Panel, mask: Value | None) -> None:
         """The squares of the buffer's rows row .. row + lanes."""
         b, lanes, width = self.b, self.plan.lanes, len(panel.masks)
-        element = self.arithmetic.element
+        element, itemsize = self.arithmetic.element, self.plan.itemsize
+        part = transposed_columns(lanes, itemsize)
 
         def square(t: Value, w: Value) -> None:
             tile = b.add(b.mul(t, b.i64(self.plan.block_rows)), row)
             base = b.add(b.mul(tile, b.i64(width)), w)
 
-            def load(r: int, first: int, count: int) -> Value:
-                pointer = b.gep(element, self._vector(base, r * width), b.i64(first))
-                return b.load(vector_type(element, count), pointer)
+            def load(start: int, r: int) -> Value:
+                return b.load(vector_type(element, part), b.gep(element, self._vector(base, r * width), b.i64(start)))
 
-            for c, column in enumerate(load_transposed(b, lanes, natural_alignment(element), load)):
-                b.store(column, b.gep(self.arithmetic.vector, self.scratch, b.i64(c)))
+            for start_ in range(0, lanes, part):
+                for c, column in enumerate(load_transposed(b, lanes, itemsize, partial(load, start_)), start_):
+                    b.store(column, b.gep(self.arithmetic.vector, self.scratch, b.i64(c)))
             first = b.add(panel.j, b.mul(b.add(b.mul(t, b.i64(width)), w), b.i64(lanes)))
             count = b.minimum(b.sub(self.n, first), b.i64(lanes))
             with b.loop(b.i64(0), count) as loop:

@@ -9,10 +9,10 @@ from functools import partial
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, natural_alignment, vector_type
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, integer, panel_offset
-from graphc.codegen.transpose import load_transposed
+from graphc.codegen.transpose import load_transposed, transposed_columns
 
-#: Transposes some steps of k of one vector of columns: from a start, all or so many.
-_Square = Callable[[Value, Value | None], None]
+#: Transposes some steps of k: from a start, all or so many.
+_Part = Callable[[Value, Value | None], None]
 
 
 @dataclass(frozen=True)
@@ -80,62 +80,59 @@ def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, cla
 def _transpose(
     b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, packed: Operand
 ) -> None:
-    """By squares: of two vectors of columns in turn, so that sums can begin with the first steps of k; else along k."""
+    """By parts: of two vectors of columns in turn, so that sums can begin with the first steps of k; else along k."""
     lanes, extent = arithmetic.lanes, b.i64(packed.panel)
     jump = b.mul(integer(packed.rows), extent)
     clamp = columns.clamp or any(mask is not None for mask in columns.masks)
 
-    def squares(column: Value) -> _Square:
+    def part(column: Value) -> _Part:
         """Those of one vector of columns."""
         offsets = _row_offsets(b, lanes, n, right, b.add(columns.j, column), clamp)
         target = b.gep(arithmetic.element, packed.pointer, panel_offset(b, column, extent, jump))
-        return partial(_square, b, arithmetic, right, offsets, target, packed.panel)
+        return partial(_transpose_part, b, arithmetic, right, offsets, target, packed.panel)
 
+    steps = transposed_columns(lanes, natural_alignment(arithmetic.element))
     stop = b.mul(columns.tiles, extent)
     if stop.literal is not None and stop.literal <= 2 * lanes:
-        few = [squares(b.i64(column)) for column in range(0, stop.literal, lanes)]
-        _steps(b, k, lanes, right, lambda start, live: [square(start, live) for square in few])
+        few = [part(b.i64(column)) for column in range(0, stop.literal, lanes)]
+        _steps(b, k, steps, right, lambda start, live: [one(start, live) for one in few])
         return
     with b.loop(b.i64(0), stop, lanes, nonempty=True) as loop:
-        _steps(b, k, lanes, right, squares(loop.index))
+        _steps(b, k, steps, right, part(loop.index))
 
 
-def _steps(b: Builder, k: Value, lanes: int, right: Operand, body: Callable[[Value, Value | None], object]) -> None:
-    """The body for every `lanes` steps of k: where they start, and how many there are if not all. Panels are padded."""
+def _steps(b: Builder, k: Value, step: int, right: Operand, body: Callable[[Value, Value | None], object]) -> None:
+    """The body for every `step` steps of k: where they start, and how many there are if not all. Panels are padded."""
     if right.layout == "panel_transposed":
-        _each(b, b.i64(0), k, lanes, lambda start: body(start, None))
+        _each(b, b.i64(0), k, step, lambda start: body(start, None))
         return
-    rest = b.urem(k, b.i64(lanes))
+    rest = b.urem(k, b.i64(step))
     whole = b.sub(k, rest)
-    _each(b, b.i64(0), whole, lanes, lambda start: body(start, None))
+    _each(b, b.i64(0), whole, step, lambda start: body(start, None))
     if rest.literal != 0:
-        _each(b, whole, k, lanes, lambda start: body(start, rest))
+        _each(b, whole, k, step, lambda start: body(start, rest))
 
 
-def _square(
+def _transpose_part(
     b: Builder, arithmetic: Arithmetic, right: Operand, offsets: list[Value], room: Value, panel: int, start: Value,
     live: Value | None,
 ) -> None:  # fmt: skip
     """Lane r of row start + t of `room` becomes element start + t of the stored row at offsets[r]; `live` of them."""
-    element, inner = arithmetic.element, start
+    element, inner, itemsize = arithmetic.element, start, natural_alignment(arithmetic.element)
     if right.layout == "panel_transposed":
         width = b.i64(right.panel)
         inner = panel_offset(b, start, width, b.mul(integer(right.rows), width))
     source = b.gep(element, right.pointer, inner)
     rows = [b.gep(element, source, o) for o in offsets]
-    masks: dict[tuple[int, int], Value] = {}
+    count = transposed_columns(arithmetic.lanes, itemsize)
+    type_ = vector_type(element, count)
+    mask = None if live is None else b.lane_mask(live, count)
 
-    def load(row: int, first: int, count: int) -> Value:
-        pointer, type_ = b.gep(element, rows[row], b.i64(first)), vector_type(element, count)
-        if live is None:
-            return b.load(type_, pointer)
-        if (first, count) not in masks:
-            left = b.maximum(b.sub(live, b.i64(first)), b.i64(0))
-            masks[first, count] = b.lane_mask(left, count)
-        return b.masked_load(type_, pointer, masks[first, count])
+    def load(row: int) -> Value:
+        return b.load(type_, rows[row]) if mask is None else b.masked_load(type_, rows[row], mask)
 
     target = b.gep(element, room, b.mul(start, b.i64(panel)))
-    for t, column in enumerate(load_transposed(b, arithmetic.lanes, natural_alignment(element), load)):
+    for t, column in enumerate(load_transposed(b, arithmetic.lanes, itemsize, load)):
         b.store(column, b.gep(element, target, b.i64(t * panel)))
 
 

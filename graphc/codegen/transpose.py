@@ -11,25 +11,23 @@ from graphc.codegen.llvm_types import Value, lane_count
 CHUNK_BYTES = 16
 
 
-def load_transposed(b: Builder, lanes: int, itemsize: int, load: Callable[[int, int, int], Value]) -> list[Value]:
-    """The columns of a lanes x lanes square; `load(row, first, count)` loads a part of a row.
+def transposed_columns(lanes: int, itemsize: int) -> int:
+    """How many columns of a square `load_transposed` gives at once: half of them, or one chunk of all."""
+    return max(lanes // 2, min(CHUNK_BYTES // itemsize, lanes))
 
-    Rows are loaded as halves (whole, if they are one chunk): joining those of two rows is almost free with a load, and
-    saves the last stage of shuffles.
+
+def load_transposed(b: Builder, lanes: int, itemsize: int, load: Callable[[int], Value]) -> list[Value]:
+    """The columns of a matrix with `lanes` rows, `load(row)` being those of one: `transposed_columns` elements.
+
+    Joining halves of two rows is almost free with a load, and saves the last stage of shuffles.
     """
-    chunk = min(CHUNK_BYTES // itemsize, lanes)
-    part = max(lanes // 2, chunk)
-    columns: list[Value] = []
-    for first in range(0, lanes, part):
-        groups = []
-        for start in range(0, lanes, chunk * lanes // part):
-            rows = [
-                [load(start + r + c, first, part) for c in range(0, lanes // part * chunk, chunk)] for r in range(chunk)
-            ]
-            groups.append(_transpose_chunks(b, [_join(b, parts) for parts in rows], chunk))
-        gathered = [_gather_chunks(b, vectors, chunk) for vectors in zip(*groups, strict=True)]
-        columns += [vectors[q] for q in range(part // chunk) for vectors in gathered]
-    return columns
+    chunk, part = min(CHUNK_BYTES // itemsize, lanes), transposed_columns(lanes, itemsize)
+    groups = []
+    for start in range(0, lanes, chunk * lanes // part):
+        rows = [[load(start + r + c) for c in range(0, lanes // part * chunk, chunk)] for r in range(chunk)]
+        groups.append(_transpose_chunks(b, [_join(b, parts) for parts in rows], chunk))
+    gathered = [_gather_chunks(b, vectors, chunk) for vectors in zip(*groups, strict=True)]
+    return [vectors[q] for q in range(part // chunk) for vectors in gathered]
 
 
 def _join(b: Builder, parts: Sequence[Value]) -> Value:
