@@ -19,7 +19,7 @@ from graphc.codegen.llvm_types import Value
 from graphc.codegen.matmul import Epilogue
 from graphc.errors import InternalError
 from graphc.runtime import targets
-from graphc.schedule.tiles import Layout, TilePlan, balanced, plan_matmul
+from graphc.schedule.tiles import Layout, TilePlan, balanced, plan_matmul, transposed_columns
 from tests.matmul_kernel import DTYPES, Array, Case, Kernel, store_epilogue, stored
 
 LAYOUTS: tuple[Layout, ...] = ("row", "transposed", "panel", "panel_transposed")
@@ -138,6 +138,30 @@ def test_a_deep_left_operand_is_packed_where_many_columns_pay_for_it(target: tar
     assert plan_matmul(target, "f32", 512, 32, 512, "transposed", "row").pack_left == 0
     assert plan_matmul(target, "f32", None, 1024, 512, "transposed", "row").pack_left == 0
     assert plan_matmul(target, "f32", 512, 1024, 512, "transposed", "row", epilogue_cost=500).pack_left == 0
+
+
+@every_target
+@pytest.mark.parametrize("b", ["transposed", "panel_transposed"])
+@pytest.mark.parametrize("sizes", [(16, 16, 16), (5, 13, 32), (33, 40, 48), (1, 100, 16), (31, None, 64)])
+def test_packing_while_multiplying_gives_the_same_bits(
+    target: targets.Target, b: Layout, sizes: tuple[int, int | None, int]
+) -> None:
+    m, n, k = sizes
+    left, right = matrices(m, n or 50, k, "f32")
+    plan = plan_matmul(target, "f32", *sizes, "row", b)
+    plan = replace(plan, block_rows=0, swapped=False, ahead=transposed_columns(plan.lanes, 4), ahead_rows=min(m, 3))
+    drawn = Case(target, sizes, b=b, plan=plan)
+    got = Kernel(drawn)(left, right)
+    assert got.tobytes() == Kernel(Case(target, (None, None, None)))(left, right).tobytes()
+    run_between_guards(drawn, left, right)
+
+
+@every_target
+def test_few_rows_are_multiplied_while_packing(target: targets.Target) -> None:
+    assert plan_matmul(target, "f32", 16, 16, 16, "row", "transposed").ahead == transposed_columns(target.lanes(4), 4)
+    assert plan_matmul(target, "f32", None, 16, 16, "row", "transposed").ahead == 0
+    assert plan_matmul(target, "f32", 512, 16, 16, "row", "transposed").ahead == 0
+    assert plan_matmul(target, "f32", 16, 16, 19, "row", "transposed").ahead == 0
 
 
 @pytest.mark.parametrize("b", ["transposed", "panel_transposed"])
@@ -336,9 +360,10 @@ def test_a_plan_that_keeps_sums_says_where(change: dict[str, int]) -> None:
         TilePlan(4, 16, 4, 4, **change)  # type: ignore[arg-type]
 
 
-def test_a_plan_packs_the_left_operand_or_keeps_sums() -> None:
+@pytest.mark.parametrize("change", [{"pack_left": 64}, {"pack": True, "ahead": 8}])
+def test_a_plan_packs_the_left_operand_or_as_it_goes_or_keeps_sums(change: dict[str, int]) -> None:
     with pytest.raises(InternalError, match="row blocks"):
-        TilePlan(4, 16, 4, 4, pack_left=64, block_rows=16)
+        TilePlan(4, 16, 4, 4, block_rows=16, **change)  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 2000), st.integers(1, 12))

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, vector_type
-from graphc.codegen.matmul_pack import Columns, pack_columns, pack_rows
+from graphc.codegen.matmul_pack import Columns, pack_by_parts, pack_columns, pack_rows
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, for_each, row_walk
-from graphc.codegen.transpose import load_transposed, transposed_columns
+from graphc.codegen.transpose import load_transposed
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
-from graphc.schedule.tiles import LINE_BYTES, Run, TilePlan
+from graphc.schedule.tiles import LINE_BYTES, Run, TilePlan, transposed_columns
 
 __all__ = ["Epilogue", "Operand", "emit_matmul"]
 
@@ -79,10 +79,11 @@ class _Panel:
 
 @dataclass(frozen=True)
 class _Steps:
-    """Some steps of k; `first` None: all of them, from zero."""
+    """Some steps of k, so many in a round of their loop; `first` None: all of them, from zero."""
 
     first: Value | None
     count: Value
+    unroll: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,9 @@ class _Matmul:
         """All tiles, in the plan's order."""
         if self.plan.pack_left:
             self._pack_left()
+        if self.plan.ahead:
+            self._columns(self._ahead)
+            return
         tiles = self._blocks if self.plan.block_rows else self._tiles
         self._columns(lambda panel: tiles(self._packed(panel)))
 
@@ -150,10 +154,32 @@ class _Matmul:
         """The panel with its part of B copied to scratch, if the plan says so."""
         if not self.plan.pack:
             return panel
-        room = self.b.gep("i8", self.scratch, self.b.i64(self.plan.buffer_bytes))
-        columns = Columns(panel.j, panel.tiles, panel.masks, panel.clamp)
-        operand = pack_columns(self.b, self.arithmetic, self.k, self.n, self.right, columns, room)
+        operand = pack_columns(self.b, self.arithmetic, self.k, self.n, self.right, *self._room(panel))
         return replace(panel, operand=operand, column=self.b.i64(0), first=0)
+
+    def _room(self, panel: _Panel) -> tuple[Columns, Value]:
+        """Which columns of B to pack, and where to."""
+        columns = Columns(panel.j, panel.tiles, panel.masks, panel.clamp)
+        return columns, self.b.gep("i8", self.scratch, self.b.i64(self.plan.buffer_bytes))
+
+    def _ahead(self, panel: _Panel) -> None:
+        """All tiles of some columns; the first one packs B as it goes, a part before the one that it multiplies.
+
+        The stores and shuffles of packing hide between FMAs, as many at once do not.
+        """
+        b, steps = self.b, self.plan.ahead
+        operand, pack = pack_by_parts(b, self.arithmetic, self.k, self.n, self.right, *self._room(panel))
+        panel = replace(panel, operand=operand, column=b.i64(0), first=0)
+        height, step, top = self.plan.ahead_rows, b.i64(steps), b.i64(0)
+        last, rest = b.sub(self.k, step), b.i64(height)
+        pack(b.i64(0))
+        with b.loop(b.i64(0), last, steps, self._zeros(height, panel), nonempty=True) as loop:
+            pack(b.add(loop.index, step))
+            loop.next = self._sums(top, height, panel, loop.carried, _Steps(loop.index, step, steps))
+        sums = self._sums(top, height, panel, loop.results, _Steps(last, step, steps))
+        self._finish_tile(top, panel, sums)
+        for first, stop, heights in self._row_runs(b.sub(self.m, rest), self.m):
+            self._rows(b.add(first, rest), b.add(stop, rest), heights, partial(self._direct, panel))
 
     # -- loops over tiles -------------------------------------------------------------------------------------------
 
@@ -218,14 +244,22 @@ class _Matmul:
         if steps.first is not None:
             rows, columns = rows.at(b, element, steps.first), columns.at(b, element, steps.first)
         count = steps.count
-        unroll = self.plan.unroll if count.literal is not None and count.literal % self.plan.unroll == 0 else 1
+        unroll = steps.unroll if count.literal is not None and count.literal % steps.unroll == 0 else 1
         return emit_tile(b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start)
 
     def _direct(self, panel: _Panel, i: Value, height: int) -> None:
         """One tile with the epilogue on its registers."""
+        steps = _Steps(None, self.k, self.plan.unroll)
+        self._finish_tile(i, panel, self._sums(i, height, panel, self._zeros(height, panel), steps))
+
+    def _zeros(self, height: int, panel: _Panel) -> list[Value]:
+        """What the accumulators of a tile start from."""
+        return [self.arithmetic.zero] * (height * len(panel.masks))
+
+    def _finish_tile(self, i: Value, panel: _Panel, sums: list[Value]) -> None:
+        """The epilogue of the rows of a tile."""
         width = len(panel.masks)
-        sums = self._sums(i, height, panel, [self.arithmetic.zero] * (height * width), _Steps(None, self.k))
-        for r in range(height):
+        for r in range(len(sums) // width):
             self._finish(self.b.add(i, self.b.i64(r)), panel, sums[r * width : (r + 1) * width])
 
     def _finish(self, i: Value, panel: _Panel, row: Sequence[Value]) -> None:
@@ -263,13 +297,13 @@ class _Matmul:
         """The rows start .. start + size: k in parts, all tiles for each, sums in the buffer; then the epilogue."""
         b, depth = self.b, self.plan.block_depth
         if not depth or (self.k.literal is not None and self.k.literal <= depth):
-            self._block_steps(start, size, panel, _Steps(None, self.k))
+            self._block_steps(start, size, panel, _Steps(None, self.k, self.plan.unroll))
         else:
             self._clear(size, panel)
             even = self.k.literal is not None and self.k.literal % depth == 0
             with b.loop(b.i64(0), self.k, depth) as loop:
                 count = b.i64(depth) if even else b.minimum(b.sub(self.k, loop.index), b.i64(depth))
-                self._block_steps(start, size, panel, _Steps(loop.index, count))
+                self._block_steps(start, size, panel, _Steps(loop.index, count, self.plan.unroll))
         if self.plan.swapped:
             self._finish_swapped(start, size, panel)
         else:

@@ -9,7 +9,8 @@ from functools import partial
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, natural_alignment, vector_type
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, integer, panel_offset
-from graphc.codegen.transpose import load_transposed, transposed_columns
+from graphc.codegen.transpose import load_transposed
+from graphc.schedule.tiles import transposed_columns
 
 #: Transposes some steps of k: from a start, all or so many.
 _Part = Callable[[Value, Value | None], None]
@@ -35,13 +36,36 @@ def pack_columns(
 
     Lanes outside the operand are copied from anywhere in it, or are zero.
     """
-    rows = b.add(k, b.i64(arithmetic.lanes))
-    packed = Operand(room, "panel", panel=len(columns.masks) * arithmetic.lanes, rows=rows)
+    packed = _panels(b, arithmetic, k, columns, room)
     if right.layout == "row":
         _copy(b, arithmetic, k, right, columns, packed)
-        return packed
-    _transpose(b, arithmetic, k, n, right, columns, packed)
+    else:
+        _transpose(b, arithmetic, k, n, right, columns, packed)
     return packed
+
+
+def pack_by_parts(
+    b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, room: Value
+) -> tuple[Operand, Callable[[Value], None]]:
+    """What `pack_columns` gives for a transposed B; packs nothing yet, but returns what packs the steps from a start.
+
+    These are one tile's columns, and `transposed_columns` steps of k, all inside the operand.
+    """
+    packed = _panels(b, arithmetic, k, columns, room)
+    parts = _transposed_parts(b, arithmetic, n, right, columns, packed)
+    vectors = [parts(b.i64(column)) for column in range(0, packed.panel, arithmetic.lanes)]
+
+    def pack(start: Value) -> None:
+        for part in vectors:
+            part(start, None)
+
+    return packed, pack
+
+
+def _panels(b: Builder, arithmetic: Arithmetic, k: Value, columns: Columns, room: Value) -> Operand:
+    """Where packed columns go."""
+    rows = b.add(k, b.i64(arithmetic.lanes))
+    return Operand(room, "panel", panel=len(columns.masks) * arithmetic.lanes, rows=rows)
 
 
 def pack_rows(b: Builder, element: str, count: Value, source: Walk, target: Walk) -> None:
@@ -77,28 +101,36 @@ def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, cla
     return [b.add(first, b.mul(b.i64(r), step)) for r in range(lanes)]
 
 
-def _transpose(
-    b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, packed: Operand
-) -> None:
-    """By parts: of two vectors of columns in turn, so that sums can begin with the first steps of k; else along k."""
+def _transposed_parts(
+    b: Builder, arithmetic: Arithmetic, n: Value, right: Operand, columns: Columns, packed: Operand
+) -> Callable[[Value], _Part]:
+    """What transposes the parts of the vector of columns that starts at a column."""
     lanes, extent = arithmetic.lanes, b.i64(packed.panel)
     jump = b.mul(integer(packed.rows), extent)
     clamp = columns.clamp or any(mask is not None for mask in columns.masks)
 
-    def part(column: Value) -> _Part:
-        """Those of one vector of columns."""
+    def parts(column: Value) -> _Part:
         offsets = _row_offsets(b, lanes, n, right, b.add(columns.j, column), clamp)
         target = b.gep(arithmetic.element, packed.pointer, panel_offset(b, column, extent, jump))
         return partial(_transpose_part, b, arithmetic, right, offsets, target, packed.panel)
 
+    return parts
+
+
+def _transpose(
+    b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, packed: Operand
+) -> None:
+    """By parts: of two vectors of columns in turn, so that sums can begin with the first steps of k; else along k."""
+    lanes = arithmetic.lanes
+    parts = _transposed_parts(b, arithmetic, n, right, columns, packed)
     steps = transposed_columns(lanes, natural_alignment(arithmetic.element))
-    stop = b.mul(columns.tiles, extent)
+    stop = b.mul(columns.tiles, b.i64(packed.panel))
     if stop.literal is not None and stop.literal <= 2 * lanes:
-        few = [part(b.i64(column)) for column in range(0, stop.literal, lanes)]
-        _steps(b, k, steps, right, lambda start, live: [one(start, live) for one in few])
+        few = [parts(b.i64(column)) for column in range(0, stop.literal, lanes)]
+        _steps(b, k, steps, right, lambda start, live: [part(start, live) for part in few])
         return
     with b.loop(b.i64(0), stop, lanes, nonempty=True) as loop:
-        _steps(b, k, steps, right, part(loop.index))
+        _steps(b, k, steps, right, parts(loop.index))
 
 
 def _steps(b: Builder, k: Value, step: int, right: Operand, body: Callable[[Value, Value | None], object]) -> None:

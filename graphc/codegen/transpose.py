@@ -6,14 +6,7 @@ from collections.abc import Callable, Sequence
 
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, lane_count
-
-#: Bytes inside which x86 shuffles elements of two vectors in one operation.
-CHUNK_BYTES = 16
-
-
-def transposed_columns(lanes: int, itemsize: int) -> int:
-    """How many columns of a square `load_transposed` gives at once: half of them, or one chunk of all."""
-    return max(lanes // 2, min(CHUNK_BYTES // itemsize, lanes))
+from graphc.schedule.tiles import CHUNK_BYTES, transposed_columns
 
 
 def load_transposed(b: Builder, lanes: int, itemsize: int, load: Callable[[int], Value]) -> list[Value]:

@@ -28,15 +28,22 @@ ITEMSIZE = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
 #: Scratch areas start at multiples of this many bytes.
 ALIGN = 64
 
+#: Bytes inside which x86 shuffles elements of two vectors in one operation.
+CHUNK_BYTES = 16
+
 #: Instructions of epilogue code in a kernel above which a loop over rows runs it.
 LONG_EPILOGUE = 400
 
 #: Modelled times so close together are equal; the tile with less code is taken.
 SLACK = 0.01
 
-#: Rows of a tile at most: with one vector of columns, eight keep all FMA pipes busy. Where B is transposed on the way,
-#: less, and least with one vector, which lets the shuffles of packing in between (measured: 3% at 16 x 16 x 16).
-TALLEST, TALLEST_TRANSPOSED, TALLEST_TRANSPOSED_VECTOR = 8, 6, 4
+#: Rows of a tile at most: with one vector of columns, eight keep all FMA pipes busy. Less where B is transposed on the
+#: way, which needs registers too.
+TALLEST, TALLEST_TRANSPOSED = 8, 6
+
+#: Rows up to which packing is so much of the work that it pays to do it between FMAs, and vectors of columns in a tile:
+#: each is transposed by code of its own.
+AHEAD_ROWS, AHEAD_VECTORS = 128, 2
 
 #: Heights of main tiles: those that batches are multiples of, and what fits sixteen registers best.
 HEIGHTS = (1, 2, 4, 6, 8)
@@ -104,6 +111,10 @@ class TilePlan:
     group: int = 1
     #: Copy each group's columns of B to scratch, contiguous and, if need be, transposed.
     pack: bool = False
+    #: Steps of k that the first row tile packs before it multiplies those before them; 0: all are packed at once.
+    ahead: int = 0
+    #: Rows of that tile: packing needs registers too.
+    ahead_rows: int = 0
     #: Rows of A, all or none, that are copied to scratch at the start: tile by tile, in each of them k by k.
     pack_left: int = 0
     swapped: bool = False
@@ -118,8 +129,8 @@ class TilePlan:
     def __post_init__(self) -> None:
         if not self.block_rows and (self.swapped or self.block_depth):
             raise InternalError(f"matmul: a plan that keeps sums in scratch needs block_rows: {self}")
-        if self.block_rows and self.pack_left:
-            raise InternalError(f"matmul: a plan that packs A has no row blocks: {self}")
+        if self.block_rows and (self.pack_left or self.ahead):
+            raise InternalError(f"matmul: a plan that packs A, or B as it goes, has no row blocks: {self}")
 
     @property
     def panel(self) -> int:
@@ -224,8 +235,7 @@ def plan_matmul(
     whole = panel // lanes if b == "panel" else 1
     price = STRIDED_LOAD_PRICE if left == "transposed" and depth * LINE_BYTES >= L1_BYTES // 2 else LOAD_PRICE
     problem = Problem(rows, m is None, -(-cols // lanes), depth, epilogue_cost, whole, price)
-    tallest = TALLEST_TRANSPOSED if problem.vectors > 1 else TALLEST_TRANSPOSED_VECTOR
-    height, width = best_tile(target, problem, tallest if transposing else TALLEST)
+    height, width = best_tile(target, problem, TALLEST_TRANSPOSED if transposing else TALLEST)
     plan = TilePlan(itemsize, lanes, height, width, unroll=unroll(k, height * width))
     plan = replace(plan, pack=transposing or (b == "row" and worth_packing(plan, rows, cols, depth)))
     blocks, long = block_depth(plan, left, depth, panel), problem.long((height, width))
@@ -233,10 +243,31 @@ def plan_matmul(
     scattered = m if left == "transposed" and m and (blocks or strided(m, itemsize)) else 0
     if scattered and not (long or swapped) and worth_packing_left(plan, cols, depth):
         return replace(plan, pack_left=scattered)
+    if steps := transposing and not (blocks or long or swapped) and steps_ahead(plan, left, m, k):
+        free = target.vector_registers - steps - 1
+        return replace(plan, ahead=steps, ahead_rows=min(height, rows, free // width))
     if blocks or swapped:
         rows = block_rows(m, height, lanes if swapped else 1)
         return replace(plan, swapped=swapped, block_depth=blocks, block_rows=rows)
     return replace(plan, block_rows=epilogue_rows(plan, m)) if long else plan
+
+
+def steps_ahead(plan: TilePlan, left: Layout, rows: int | None, depth: int | None) -> int:
+    """Steps of k that the first row tile can pack before it multiplies those before them; 0 where that does not pay.
+
+    Panels of A are walked in blocks of k of their own.
+    """
+    steps = transposed_columns(plan.lanes, plan.itemsize)
+    if rows is None or depth is None or left not in ("row", "transposed"):
+        return 0
+    if rows > AHEAD_ROWS or plan.width > AHEAD_VECTORS:
+        return 0
+    return steps if depth % steps == 0 and depth >= 2 * steps else 0
+
+
+def transposed_columns(lanes: int, itemsize: int) -> int:
+    """How many columns of a square of vectors are transposed at once: half of them, or one chunk of all."""
+    return max(lanes // 2, min(CHUNK_BYTES // itemsize, lanes))
 
 
 def unroll(k: int | None, accumulators: int) -> int:
