@@ -11,7 +11,7 @@
 #include "digits.h"
 
 enum { PIXELS = 64, IMAGES = 1797, TEST_EVERY = 5, BATCH = 32, SEED = 0 };
-static const float LEARNING_RATE = 0.02f;
+static const float LEARNING_RATE = 0.01f;
 
 /* Images as the network takes them. */
 typedef struct {
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
     if (argc != 2 && argc != 3)
         fail("usage", "train_digits digits.u8 [epochs]");
     read_images(argv[1]);
-    int epochs = argc == 3 ? atoi(argv[2]) : 15;
+    int epochs = argc == 3 ? atoi(argv[2]) : 10;
 
     size_t epoch_bytes = digits_train_step_epoch_workspace_bytes(training.rows, BATCH);
     size_t test_bytes = digits_evaluate_workspace_bytes(test.rows);
