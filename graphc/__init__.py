@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
         IndexRangeError as IndexRangeError,
         InternalError as InternalError,
         MissingNameError as MissingNameError,
+        NumericsError as NumericsError,
         ShapeError as ShapeError,
         StateError as StateError,
         TargetError as TargetError,
@@ -88,8 +89,8 @@ _NAMES = {
     "graphc.ir.types": ("DType", "TensorType", "bf16", "f16", "f32", "f64", "i32", "i64", "u8"),
     "graphc.errors": (
         "ArgumentError", "AxisError", "BuildError", "DTypeError", "GradientError", "GradientMismatch", "GraphcError",
-        "IndexRangeError", "InternalError", "MissingNameError", "ShapeError", "StateError", "TargetError", "TraceError",
-        "UnsupportedError",
+        "IndexRangeError", "InternalError", "MissingNameError", "NumericsError", "ShapeError", "StateError",
+        "TargetError", "TraceError", "UnsupportedError",
     ),
     "graphc.frontend.tensor": ("Tensor",),
     "graphc.frontend.variable": ("Initial", "Variable"),

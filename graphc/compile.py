@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 from graphc import config, version
-from graphc.errors import ArgumentError, UnsupportedError
-from graphc.frontend.trace import TracedProgram
+from graphc.errors import ArgumentError, NumericsError, UnsupportedError
+from graphc.frontend.trace import TracedEntry, TracedProgram
 from graphc.ir.text import print_graph, segments
 from graphc.records import Record
 from graphc.runtime import signature as sig
 from graphc.runtime import targets
-from graphc.runtime.arguments import Cast
+from graphc.runtime.arguments import Array, Cast
 from graphc.runtime.artifact import open_artifact
 from graphc.runtime.cache import Cache, key_of
 from graphc.runtime.files import write_atomically
@@ -46,11 +46,12 @@ class Options(Record):
     prefix: str
     target: Target
     budget: float | None = None  # of the memory that activations take: bytes (int), or a part (float)
+    check: sig.Numerics | None = None  # what the code looks for in its own numbers
 
     def key(self) -> str:
         """The part of the cache key that options make: features, never the CPU's name."""
         target = f"{self.target.triple};{self.target.feature_text};{self.target.vector_bytes}"
-        return f"{self.prefix};{target};{self.budget!r}"
+        return f"{self.prefix};{target};{self.budget!r};{self.check}"
 
 
 def compile_program(
@@ -65,14 +66,27 @@ def compile_program(
     activation_memory_budget: float | None = None,
 ) -> Compiled:
     """Machine code in this process, from the cache where it holds the program, with its state at `init(seed=0)`."""
-    refuse_unsupported(threads=threads != 1, check=check is not None, exact_across_cpus=exact_across_cpus, tune=tune)
-    options = Options(c_prefix(program.name), targets.target(cpu), checked_budget(activation_memory_budget))
+    refuse_unsupported(threads=threads != 1, exact_across_cpus=exact_across_cpus, tune=tune)
+    budget, numerics = checked_budget(activation_memory_budget), checked_kind(check)
+    options = Options(c_prefix(program.name), targets.target(cpu), budget, numerics)
     cache, key = Cache(), program_key(program, options)
     known = None if config.dump_directory() else cache.get(key)
     path = known or cache.put(key, shared_object(program, options))
     compiled = Compiled(open_artifact(path), cast=cast)
-    compiled.builder = partial(build_program, program, cpu=cpu, activation_memory_budget=activation_memory_budget)
+    compiled.builder = partial(build_program, program, cpu=cpu, check=check, activation_memory_budget=budget)
+    if numerics is not None:
+        for entry in program.entries:
+            compiled.entries[entry.name].explain = partial(explain, entry, numerics)
     return compiled
+
+
+def explain(
+    entry: TracedEntry, kind: sig.Numerics, inputs: Sequence[Array], state: Mapping[str, Array], where: str
+) -> NumericsError:
+    """The error of a step in which a number went bad: it is looked for where it is wanted, by the interpreter."""
+    from graphc.numerics import first_bad
+
+    return first_bad(entry, kind, inputs, state, where)
 
 
 def build_program(
@@ -85,6 +99,7 @@ def build_program(
     prefix: str | None = None,
     entries: Sequence[str] | None = None,
     image: bytes | None = None,
+    check: str | None = None,
     activation_memory_budget: float | None = None,
 ) -> Path:
     """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives.
@@ -98,8 +113,8 @@ def build_program(
 
     refuse_unsupported(target=target is not None)
     place = Path(path)
-    budget = checked_budget(activation_memory_budget)
-    options = Options(c_prefix(prefix or place.stem), targets.target(cpu), budget)
+    budget, numerics = checked_budget(activation_memory_budget), checked_kind(check)
+    options = Options(c_prefix(prefix or place.stem), targets.target(cpu), budget, numerics)
     chosen = program if entries is None else with_entries(program, entries)
     emitted, signature = emit_program(chosen, options, image)
     write_output(emit_object(emitted.text, options.target), emitted.exports, place, linker)
@@ -120,22 +135,24 @@ def emit_program(program: TracedProgram, options: Options, image: bytes | None) 
     """Everything between the traced graphs and LLVM's text."""
     from graphc.codegen.program import ScheduledProgram, emit
     from graphc.interface import describe, entry_abi
-    from graphc.passes.pipeline import optimise
+    from graphc.passes.pipeline import PIPELINE, checking, optimise
     from graphc.schedule.epoch import EPOCH_COUNTER, runs_epochs
     from graphc.schedule.layout import lay_out, panels_for
     from graphc.schedule.memory import most_bytes
     from graphc.schedule.program import schedule_entry
 
-    graphs = [optimise(entry.graph, budget=options.budget) for entry in program.entries]
+    pipeline = PIPELINE if options.check is None else checking(options.check)
+    graphs = [optimise(entry.graph, pipeline=pipeline, budget=options.budget) for entry in program.entries]
     variables = [(v.name, v.type, v.trainable) for v in program.variables]
     if any(not e.pure and runs_epochs(*e.graph.interface(), e.batch) for e in program.entries):
         variables.append(EPOCH_COUNTER)
     layout = lay_out(variables, panels_for(graphs, {v.name: v.like for v in program.variables}))
-    schedules = [schedule_entry(graph, layout.buffers, options.target) for graph in graphs]
+    flagged = options.check is not None
+    schedules = [schedule_entry(graph, layout.buffers, options.target, flagged) for graph in graphs]
     initial = schedule_entry(optimise(program.initial()), layout.buffers, options.target)
     layout = layout.drawn_in(most_bytes(initial.arena) or 0)
     abis = [entry_abi(e, s, options.prefix) for e, s in zip(program.entries, schedules, strict=True)]
-    signature = describe(program, abis, layout, options.prefix, options.target)
+    signature = describe(program, abis, layout, options.prefix, options.target, options.check)
     emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)
     if folder := config.dump_directory():
         from graphc.codegen.dump import dump_code
@@ -177,6 +194,17 @@ def checked_budget(budget: float | None) -> float | None:
         f"activation_memory_budget={budget!r}",
         site=user_site(),
         help="give bytes as an int, or a part of what is used otherwise as a float from 0.0 to 1.0",
+    )
+
+
+def checked_kind(check: str | None) -> sig.Numerics | None:
+    """What a program looks for in its own numbers. Raises `ArgumentError` for what is none of it."""
+    if check is None or check in get_args(sig.Numerics):
+        return cast(sig.Numerics | None, check)
+    raise ArgumentError(
+        f"check={check!r}",
+        site=user_site(),
+        help='check="nan" looks for NaNs, check="finite" for infinities too',
     )
 
 

@@ -100,6 +100,10 @@ class IndexRangeError(GraphcError, IndexError):
     """An index argument holds a value outside its range."""
 
 
+class NumericsError(GraphcError, FloatingPointError):
+    """A float became NaN or infinite in a program that was compiled to check for it; the state is as before."""
+
+
 class GradientMismatch(GraphcError, AssertionError):
     """Analytic and numeric gradients differ; the message holds a table."""
 

@@ -24,7 +24,12 @@ def entry_abi(entry: TracedEntry, schedule: EntrySchedule, prefix: str) -> Entry
 
 
 def describe(
-    program: TracedProgram, abis: Sequence[EntryAbi], layout: StateLayout, prefix: str, target: Target
+    program: TracedProgram,
+    abis: Sequence[EntryAbi],
+    layout: StateLayout,
+    prefix: str,
+    target: Target,
+    check: sig.Numerics | None = None,
 ) -> sig.Signature:
     """What the file will say of itself."""
     symbols = {s.name: s for e in program.entries for s in e.graph.symbols()}
@@ -36,6 +41,7 @@ def describe(
         state=tuple(describe_variable(slot) for slot in layout.slots),
         entries=tuple(describe_entry(e, abi) for e, abi in zip(program.entries, abis, strict=True)),
         features=target.features,
+        check=check,
     )
 
 

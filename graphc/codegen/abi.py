@@ -113,10 +113,17 @@ class EntryEmitter:
         b.ret(b.select(invalid, b.i64(INVALID), total))
         return name
 
+    def run(self, b: Builder, *arguments: Value) -> None:
+        """The body; where it says that numbers went bad, the function returns that."""
+        if self.entry.flag is None:
+            b.call(self.body, "void", *arguments)
+        else:
+            Checks(b).forward(b.call(self.body, "i32", *arguments))
+
     def call(self, name: str) -> str:
         """The entry itself."""
         b, arguments = self.checked(name, [])
-        b.call(self.body, "void", *arguments)
+        self.run(b, *arguments)
         b.ret(status(Status.OK))
         return name
 
@@ -127,7 +134,7 @@ class EntryEmitter:
         checks.refuse(b.icmp("slt", count, b.i64(1)), Status.SIZE)
         checks.settle()
         with b.loop(b.i64(0), count, nonempty=True):
-            b.call(self.body, "void", *arguments)
+            self.run(b, *arguments)
         b.ret(status(Status.OK))
         return name
 

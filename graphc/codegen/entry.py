@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.codegen.address import Sizes
+from graphc.codegen.guards import status
 from graphc.codegen.library import KernelLibrary
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
 from graphc.codegen.steps import StepEmitter
+from graphc.runtime.status import Status
 from graphc.schedule.access import Buffer
 from graphc.schedule.layout import StateLayout
 from graphc.schedule.memory import Placement
@@ -34,8 +36,12 @@ def emit_body(
     layout: StateLayout,
     linkage: str = "internal",
 ) -> None:
-    """`void name(state, workspace, symbols, inputs, outputs)`: run the entry's kernels; nothing is checked."""
-    b = Builder(module, name, body_parameters(entry), linkage=linkage)
+    """`void name(state, workspace, symbols, inputs, outputs)`: run the entry's kernels; no argument is checked.
+
+    Where the entry has a flag, it returns a status: whether the numbers went bad.
+    """
+    returns = "void" if entry.flag is None else "i32"
+    b = Builder(module, name, body_parameters(entry), returns, linkage=linkage)
     state, workspace, *rest = b.arguments
     symbols = {s.name: v for s, v in zip(entry.symbols, rest, strict=False)}
     arguments = rest[len(symbols) :]
@@ -50,8 +56,9 @@ def emit_body(
     for buffer, given in zip(entry.outputs, arguments[len(entry.inputs) :], strict=True):
         missing = b.icmp("eq", given, Value("ptr", "null"))
         pointers[buffer] = b.select(missing, pointers[buffer], given)
-    StepEmitter(b, library, sizes, pointers).entry(entry.steps)
-    b.ret()
+    steps = StepEmitter(b, library, sizes, pointers)
+    steps.entry(entry.steps)
+    b.ret(None if entry.flag is None else b.select(steps.holds(entry.flag), status(Status.NUMERICS), status(Status.OK)))
 
 
 def emit_places(b: Builder, sizes: Sizes, arena: Sequence[Placement]) -> tuple[dict[Buffer, Value], Value]:

@@ -19,13 +19,14 @@ from graphc.codegen.lanes import Lanes
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import align_up
+from graphc.runtime.epochs import FACTORS, INCREMENT, LAST_SHIFT, ROUNDS
 from graphc.runtime.signature import ALIGN
 from graphc.runtime.status import Status
 from graphc.schedule.access import Buffer
 
 PERMUTE = "permute"
-ROUNDS = 4
-KEEP_ORDER = -1
+#: `KEEP_ORDER` of the runtime as a signed number.
+KEPT = -1
 #: The most rows an epoch takes.
 MOST_ROWS = 1 << 48
 TAIL = [("i64", "rows"), ("i64", "batch"), ("i64", "seed"), ("i64", "first"), ("i64", "count")]
@@ -59,11 +60,10 @@ def emit_permute(module: Module) -> None:
 
 def mix(b: Builder, x: Value, number: int) -> Value:
     """SplitMix64's finaliser of x advanced by a multiple of its increment."""
-    increment = (number + 1) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
-    x = b.binary("add", x, signed(increment))
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+    x = b.binary("add", x, signed((number + 1) * INCREMENT & (1 << 64) - 1))
+    for shift, factor in FACTORS:
         x = b.binary("mul", b.binary("xor", x, b.binary("lshr", x, b.i64(shift))), signed(factor))
-    return b.binary("xor", x, b.binary("lshr", x, b.i64(31)))
+    return b.binary("xor", x, b.binary("lshr", x, b.i64(LAST_SHIFT)))
 
 
 def signed(word: int) -> Value:
@@ -151,7 +151,7 @@ class EpochEmitter:
             symbols = self.symbols_at(b, n)
             values = [symbols[s.name] for s in entry.entry.symbols]
             arena = b.gep("i8", workspace, own)
-            b.call(entry.body, "void", state, arena, *values, *pointers, *results)
+            entry.run(b, state, arena, *values, *pointers, *results)
             self.accumulate(b, sizes, workspace, outputs, n)
         last = b.minimum(b.mul(b.add(first, count), batch), rows)
         self.deliver(b, sizes, workspace, outputs, arrays[len(entry.entry.inputs) :], b.sub(last, b.mul(first, batch)))
@@ -184,7 +184,7 @@ class EpochEmitter:
     ) -> list[Value]:  # fmt: skip
         """Where the batch's inputs are: in place where the order is kept, else gathered."""
         sizes = Sizes(b, self.symbols_at(b, n))
-        keep = b.icmp("eq", seed, b.i64(KEEP_ORDER))
+        keep = b.icmp("eq", seed, b.i64(KEPT))
         row_bytes = {
             buffer: sizes(prod(buffer.type.shape[1:]) * buffer.type.dtype.itemsize) for buffer in places
         }

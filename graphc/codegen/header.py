@@ -29,6 +29,13 @@ EPOCH_TAIL: tuple[Parameter, ...] = (
 )  # fmt: skip
 
 CODES = ("OK", "E_NULL", "E_SIZE", "E_ALIGN", "E_STATE", "E_INDEX", "E_CPU")
+#: The code of programs that check their numbers.
+NUMERICS = "E_NUMERICS"
+
+CHECKED = """\
+/* {macro}_E_NUMERICS: a number became {bad} on the way. The state is as before the step that failed, so in
+ * loops as after the last good one; outputs hold what was computed. */
+"""
 
 TOP = """\
 /* {prefix}: compiled by graphc {graphc}. The caller owns all memory; nothing here allocates, locks or keeps globals.
@@ -84,7 +91,8 @@ BOTTOM = """\
 def header_text(signature: Signature) -> str:
     """The header of a file with this signature."""
     macro = signature.prefix.upper()
-    codes = ", ".join(f"{macro}_{code} = {i}" for i, code in enumerate(CODES))
+    names = CODES if signature.check is None else (*CODES, NUMERICS)
+    codes = ", ".join(f"{macro}_{code} = {i}" for i, code in enumerate(names))
     top = TOP.format(
         prefix=signature.prefix, graphc=signature.graphc, macro=macro, codes=codes, align=signature.align,
         state_bytes=signature.state_bytes,
@@ -102,6 +110,9 @@ def header_text(signature: Signature) -> str:
         dtypes.update([i.dtype for i in entry.inputs], [o.dtype for o in entry.outputs])
     if dtypes & {"f16", "bf16"}:
         common = f"{NARROW}\n{common}"
+    if signature.check is not None:
+        bad = "NaN" if signature.check == "nan" else "NaN or infinite"
+        common = f"{CHECKED.format(macro=macro, bad=bad)}\n{common}"
     parts = [top, common, *(entry_text(e) for e in signature.entries), BOTTOM.format(macro=macro)]
     return "\n".join(parts)
 

@@ -31,6 +31,11 @@ TEXTS = {
     Status.INDEX: "an index is out of range",
     Status.CPU: "the processor lacks a feature that the code was compiled for",
 }
+#: What the checks of a program's own numbers say, by kind.
+NUMERICS = {
+    "nan": "a number became NaN on the way; the state is as it was before this step",
+    "finite": "a number became NaN or infinite on the way; the state is as it was before this step",
+}
 
 
 def emit_init(module: Module, prefix: str, layout: StateLayout, target: Target, fill: str) -> str:
@@ -169,7 +174,8 @@ def emit_texts(module: Module, prefix: str, signature: Signature) -> list[str]:
     b.ret(module.constant_bytes("signature", signature.to_json().encode() + b"\0", align=1))
     b = Builder(module, f"{prefix}_error", [("i32", "code")], "ptr", linkage="")
     text = module.constant_bytes("error.unknown", b"unknown error code\0", align=1)
-    for code, message in TEXTS.items():
+    own = {} if signature.check is None else {Status.NUMERICS: NUMERICS[signature.check]}
+    for code, message in (TEXTS | own).items():
         known = module.constant_bytes(f"error.{int(code)}", message.encode() + b"\0", align=1)
         text = b.select(b.icmp("eq", b.arguments[0], status(code)), known, text)
     b.ret(text)

@@ -139,6 +139,9 @@ class Program:
 
         `activation_memory_budget` limits what entries keep in their workspace for later, in bytes (an int) or as a
         part, 0.0 to 1.0, of what they would keep: what exceeds it is computed again where that is cheap.
+
+        With `check="nan"` a call in which a float becomes NaN raises `NumericsError`, which names the operation and
+        its line; the state is as before. `check="finite"` looks for infinities too, where no operand held one.
         """
         from graphc.compile import compile_program
 
@@ -165,9 +168,13 @@ class Program:
         linker: str = "auto",
         prefix: str | None = None,
         entries: list[str] | None = None,
+        check: str | None = None,
         activation_memory_budget: float | None = None,
     ) -> Path:
-        """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header."""
+        """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header.
+
+        With `check`, which is that of `compile`, its functions have one more error code.
+        """
         from graphc.compile import build_program
 
         return build_program(
@@ -178,6 +185,7 @@ class Program:
             linker=linker,
             prefix=prefix,
             entries=entries,
+            check=check,
             activation_memory_budget=activation_memory_budget,
         )
 

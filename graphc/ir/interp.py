@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,21 @@ from graphc.ir.shadow_graph import shadow
 from graphc.ir.types import TupleType
 
 __all__ = ["Evaluation", "evaluate", "evaluate_nodes", "shadow"]
+
+
+#: Sees each node that is evaluated, in bodies too, with its operands' values and its own.
+Observer = Callable[[Node, Sequence[Array], Array], None]
+observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
+
+
+@contextmanager
+def observed(by: Observer) -> Iterator[None]:
+    """Evaluations inside are shown to an observer; what it raises ends them."""
+    token = observer.set(by)
+    try:
+        yield
+    finally:
+        observer.reset(token)
 
 
 @dataclass(frozen=True)
@@ -55,10 +72,13 @@ def evaluate_nodes(
     nodes: Iterable[Node], values: Mapping[Node, Array], symbols: Mapping[str, int] | None = None
 ) -> list[Array]:
     """The values of nodes, given those of the nodes they depend on that are not to be computed (inputs, reads)."""
-    roots, known = list(nodes), dict(values)
+    roots, known, watch = list(nodes), dict(values), observer.get()
     with np.errstate(all="ignore"):
         for node in reachable(roots, known=values):
-            known[node] = evaluate_node(node, [known[x] for x in node.inputs], symbols or {})
+            operands = [known[x] for x in node.inputs]
+            known[node] = evaluate_node(node, operands, symbols or {})
+            if watch is not None:
+                watch(node, operands, known[node])
     return [known[root] for root in roots]
 
 

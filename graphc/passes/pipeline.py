@@ -15,6 +15,7 @@ from graphc.ir.node import Node
 from graphc.ir.text import print_graph, segments
 from graphc.ir.verify import verify
 from graphc.ops.control import Control
+from graphc.passes.check import check
 from graphc.passes.contract import orient
 from graphc.passes.distribute import distribute
 from graphc.passes.loops import merge_scans, prune
@@ -23,19 +24,22 @@ from graphc.passes.recompute import recompute
 from graphc.passes.remat import Budget, rematerialise
 from graphc.passes.simplify import simplify
 from graphc.passes.widen import widen
+from graphc.runtime.signature import Numerics
 
 
 @dataclass(frozen=True)
 class Pass:
     """A named step; `after` names passes that must stand before it, for the `reason` given.
 
-    `run` takes the graph and the names of rules to leave out.
+    `run` takes the graph and the names of rules to leave out; bodies of control flow come first, unless it goes into
+    them itself.
     """
 
     name: str
     run: Callable[[Graph, Collection[str]], Graph]
     after: tuple[str, ...] = ()
     reason: str = ""
+    whole: bool = False
 
 
 PIPELINE: tuple[Pass, ...] = (
@@ -71,6 +75,23 @@ def check_order(pipeline: Sequence[Pass]) -> None:
 
 check_order(PIPELINE)
 
+#: What comes before a program's own checks of its numbers: what nobody needs is not checked.
+TIDY = PIPELINE[:2]
+
+
+def checking(kind: Numerics) -> tuple[Pass, ...]:
+    """The passes of a program that checks its numbers."""
+    made = Pass(
+        "check",
+        lambda graph, skip: check(graph, kind),
+        after=tuple(p.name for p in TIDY),
+        reason="scans are merged only as long as they carry the same",
+        whole=True,
+    )
+    pipeline = (*TIDY, made, *PIPELINE[len(TIDY) :])
+    check_order(pipeline)
+    return pipeline
+
 
 def optimise(
     graph: Graph,
@@ -81,7 +102,8 @@ def optimise(
 ) -> Graph:
     """The graph after all passes; `skip` names passes or single rules to leave out.
 
-    Under a `budget` of memory, `remat` comes last.
+    Under a `budget` of memory, `remat` comes last. A program that checks its numbers has a pipeline of its own,
+    `checking(…)`.
 
     `skip` and `dump` default to `GRAPHC_SKIP` and `GRAPHC_DUMP`. Raises `InternalError` naming the pass, the node and
     the dump where a pass fails or leaves an ill-formed graph.
@@ -107,7 +129,7 @@ def optimise(
 
 def run_pass(this: Pass, graph: Graph, skip: Collection[str]) -> Graph:
     """The graph after a pass that went through the bodies of its control flow first."""
-    if any(isinstance(node.op, Control) for node in graph.nodes()):
+    if not this.whole and any(isinstance(node.op, Control) for node in graph.nodes()):
         known: dict[Graph, Graph] = {}
 
         def inner(body: Graph) -> Graph:

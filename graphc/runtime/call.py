@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-import numpy as np
-
-from graphc.errors import ArgumentError, ShapeError, UnsupportedError
+from graphc.errors import ArgumentError, GraphcError, ShapeError, UnsupportedError
 from graphc.records import Record
 from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, integer, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
 from graphc.runtime.dims import symbols_of
+from graphc.runtime.epochs import KEEP_ORDER, Means, permutation, work
 from graphc.runtime.fast import SHORT_SECONDS, Fast, install
 from graphc.runtime.memory import address_of
-from graphc.runtime.results import Results, apart, results_for
+from graphc.runtime.results import Results, apart, results_for, results_into
 from graphc.runtime.signature import Entry
 from graphc.runtime.state import State
 from graphc.runtime.status import Status, index_error, status_error
 from graphc.sites import user_site
 
-#: The seed that keeps an epoch's order.
-KEEP_ORDER = (1 << 64) - 1
 #: The variable that counts the epochs shuffled with `shuffle=True`.
 EPOCH_COUNTER = "graphc/epoch"
 #: How much work an epoch runs before it looks for an interrupt, see `work`: some tens of milliseconds. No measured
 #: time, so that the means it combines have the same bits in every run.
 EPOCH_CHUNK = 1 << 30
-#: What a row costs whatever the network, and a byte of workspace (activations: each is made by many operations).
-ROW_OVERHEAD, WORKSPACE_WORK = 4096, 16
 #: Seconds that `repeat` runs before it looks for an interrupt.
 REPEAT_SECONDS = 0.05
 SIZE_MAX = (1 << 64) - 1
@@ -43,15 +38,13 @@ class Call(Record):
     symbols: dict[str, int]
     results: Results
 
-    def rows(self, start: int, end: int) -> Call:
-        """The part of this call for some rows of the batch."""
+    def part(self, rows: slice | Array, count: int, returned: Sequence[Array]) -> Call:
+        """This call with so many rows of the batch, whose results go to some arrays."""
         entry = self.results.entry
-        batch = str(entry.batch)
-        inputs = [
-            a[start:end] if i.shape[:1] == (batch,) else a for a, i in zip(self.inputs, entry.inputs, strict=True)
-        ]
-        outputs = [a[start:end] for a in self.results.arrays]
-        return Call(inputs, {**self.symbols, batch: end - start}, Results(entry, outputs, frozenset()))
+        batch, symbols = str(entry.batch), dict(self.symbols)
+        symbols[batch] = count
+        inputs = [a[rows] if i.shape[:1] == (batch,) else a for a, i in zip(self.inputs, entry.inputs, strict=True)]
+        return Call(inputs, symbols, results_into(entry, symbols, returned))
 
 
 class Origin(Protocol):
@@ -61,23 +54,36 @@ class Origin(Protocol):
         """What `gr.tap` names in it."""
 
 
+#: What makes the error of numbers that went bad: of the arguments, the state before the step, and which step it was.
+Explain = Callable[[Sequence[Array], Mapping[str, Array], str], GraphcError]
+
+
 class BoundEntry:
     """An entry point over one state. It keeps the code and the state alive."""
 
     #: `_address` sorts first, which makes it the first slot: the trampoline finds the entry's descriptor there.
     __slots__ = (
-        "__weakref__", "_address", "_artifact", "_fast", "_function", "_need_of", "cast", "entry", "origin", "state",
+        "__weakref__", "_address", "_artifact", "_fast", "_function", "_need_of", "cast", "entry", "explain", "origin",
+        "printer", "state",
     )  # fmt: skip
 
     def __init__(self, entry: Entry, state: State, cast: Cast = None):
         self.entry, self.state, self.cast = entry, state, cast
         #: The entry of the Program that it was compiled from; None where it was loaded from a file.
         self.origin: Origin | None = None
+        #: Names the operation whose numbers went bad; None where nothing is known but the file.
+        self.explain: Explain | None = None
+        #: Prints, from the results of a call, what `gr.debug_print` asks for.
+        self.printer: Callable[[Sequence[Array]], None] | None = None
         self._artifact: Artifact = state.artifact
         self._function = self._artifact.entry(entry)
         self._need_of = self._artifact.workspace(entry)
         self._fast = Fast(entry, state.cell, self._function)
         self._address = self._fast.address
+
+    def like(self, other: BoundEntry) -> None:
+        """Know of its source what the same entry over another state does."""
+        self.origin, self.explain, self.printer = other.origin, other.explain, other.printer
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{i.name}: {type_text(i.dtype, i.shape)}" for i in self.entry.inputs)
@@ -100,7 +106,8 @@ class BoundEntry:
             start = time.perf_counter()
             self._enter(self._function, call, need, self._dims(call.symbols))
             seconds = time.perf_counter() - start
-        if seconds < SHORT_SECONDS and self._fast.eligible and trampoline_installed(self):
+        short = seconds < SHORT_SECONDS and self._fast.eligible and self.printer is None
+        if short and trampoline_installed(self):
             self.state.reserve(need)
             self._fast.allow(sum(a.size for a in call.inputs))
         return call.results.tree()
@@ -113,6 +120,9 @@ class BoundEntry:
         need, dims = self._need(call.symbols), self._dims(call.symbols)
         done, count = 0, 1
         with self._alone():
+            for step in range(n) if self.stepwise else ():
+                self._enter(self._function, call, need, dims, where=f", step {step} of {n}")
+                done = n
             while done < n:
                 count = min(count, n - done)
                 start = time.perf_counter()
@@ -152,8 +162,9 @@ class BoundEntry:
         batch_size = positive(batch_size, f"{entry.name}.map: batch_size")
         self._batches(rows, batch_size, whole.symbols)
         for start in range(0, rows, batch_size):
-            part = whole.rows(start, min(rows, start + batch_size))
-            self._enter(self._function, part, self._need(part.symbols), self._dims(part.symbols))
+            end = min(rows, start + batch_size)
+            part = whole.part(slice(start, end), end - start, [a[start:end] for a in whole.results.returned])
+            self._run(part, f", batch {start // batch_size}")
         return whole.results.tree()
 
     def values(self, *args: Any, **kwargs: Any) -> dict[str, Array]:
@@ -178,6 +189,11 @@ class BoundEntry:
         fault = index_error(self.entry, call.inputs)
         if fault is not None:
             raise fault
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether loops return to Python after each step: to print, or to say which one failed."""
+        return self.printer is not None or self.state.signature.check is not None
 
     # -- parts of a call --------------------------------------------------------------------------------------------
 
@@ -232,11 +248,21 @@ class BoundEntry:
             return integer(shuffle, f"{self.entry.name}.epoch: shuffle") % KEEP_ORDER
         return int(self.state.read(self.state.variable(EPOCH_COUNTER))) % KEEP_ORDER
 
-    def _enter(self, function: Function, call: Call, need: int, dims: Sequence[int], tail: Sequence[int] = ()) -> None:
-        """Run compiled code without the GIL; raise what its status means."""
+    def _run(self, call: Call, where: str) -> None:
+        """Run once; `where` is the part of the loop around it."""
+        self._enter(self._function, call, self._need(call.symbols), self._dims(call.symbols), where=where)
+
+    def _enter(
+        self, function: Function, call: Call, need: int, dims: Sequence[int], tail: Sequence[int] = (), where: str = ""
+    ) -> None:
+        """Run compiled code without the GIL, print what is to be printed, raise what its status means."""
         workspace, size = self.state.workspaces.at_least(need)
         pointers = [address_of(a) for a in (*call.inputs, *call.results.arrays)]
         status = function(self.state.address, workspace, size, *dims, *pointers, *tail)
+        if self.printer is not None and status in (Status.OK, Status.NUMERICS):
+            self.printer(call.results.arrays)
+        if status == Status.NUMERICS and self.explain is not None:
+            raise self.explain(call.inputs, {v.name: self.state.read(v) for v in self.state.signature.state}, where)
         if status:
             raise status_error(status, self._artifact.error(status), self.entry, call.inputs, call.symbols)
 
@@ -286,6 +312,9 @@ class Minibatches:
         call, means = Call(call.inputs, call.symbols, results), Means(results, self.rows_in(first, last - first))
         with bound._alone():
             seed = bound._seed(shuffle)
+            if bound.stepwise:
+                self._one_by_one(results, means, permutation(self.rows, seed), range(first, last))
+                first = last
             for start in range(first, last, self.chunk):
                 part = min(self.chunk, last - start)
                 tail = (self.rows, self.batch_size, seed, start, part)
@@ -297,6 +326,14 @@ class Minibatches:
                 bound.state.write({EPOCH_COUNTER: counter})
         means.finish()
         return results.tree()
+
+    def _one_by_one(self, results: Results, means: Means, order: Array, batches: range) -> None:
+        """Batches as calls of their own."""
+        for number in batches:
+            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+            part = self._call.part(rows, len(rows), results.returned)
+            self._bound._run(part, f", batch {number} of {len(self)}")
+            means.add(len(rows))
 
     def _last(self, first: int, count: int | None) -> int:
         """One past the last of the batches asked for."""
@@ -322,27 +359,6 @@ def trampoline_installed(sample: BoundEntry) -> bool:
     return Trampoline.installed
 
 
-class Means:
-    """Row-weighted means of an epoch's outputs over its chunks, in float64; one chunk's are kept bit for bit."""
-
-    def __init__(self, results: Results, rows: int):
-        self._results, self._rows = results, rows
-        self._sums = [np.zeros(a.shape, np.float64) for a in results.arrays]
-        self._chunks = 0
-
-    def add(self, rows: int) -> None:
-        """The results now hold the means over these rows."""
-        self._chunks += 1
-        for total, array in zip(self._sums, self._results.arrays, strict=True):
-            total += array * np.float64(rows)
-
-    def finish(self) -> None:
-        """The results hold the means over all rows."""
-        if self._chunks > 1:
-            for total, array in zip(self._sums, self._results.arrays, strict=True):
-                array[...] = total / self._rows
-
-
 def map_fault(entry: Entry) -> str | None:
     """Why an entry can't be mapped over batches; None where it can."""
     if not entry.pure or entry.batch is None:
@@ -350,15 +366,10 @@ def map_fault(entry: Entry) -> str | None:
     for value in entry.inputs:
         if any(entry.batch in symbols_of(dim) for dim in value.shape[value.shape[:1] == (entry.batch,) :]):
             return f"{value.name} has the batch dimension elsewhere than in front"
-    for result in entry.outputs:
+    for result in entry.outputs[: entry.returned]:
         if result.shape[:1] != (entry.batch,):
             return f"{result.name} has no batch dimension to join"
     return None
-
-
-def work(state_bytes: int, workspace_bytes: int, batch_size: int) -> int:
-    """A guess at what a batch costs: its rows meet every parameter, and loops and images every value they leave."""
-    return batch_size * (state_bytes + ROW_OVERHEAD) + workspace_bytes * WORKSPACE_WORK
 
 
 def positive(value: int, role: str) -> int:

@@ -69,7 +69,7 @@ class Compiled:
         other = type(self)(self._artifact, seed, self._cast)
         other.builder = self.builder
         for name, entry in self.entries.items():
-            other.entries[name].origin = entry.origin
+            other.entries[name].like(entry)
         return other
 
     def save(self, path: str | Path) -> None:

@@ -25,6 +25,11 @@ class Results:
     arrays: list[Array]
     given: frozenset[int]
 
+    @property
+    def returned(self) -> list[Array]:
+        """Those that the caller gets; others are only printed."""
+        return self.arrays[: self.entry.returned]
+
     def tree(self) -> Any:
         """The entry's structure: rank 0 as a NumPy scalar, except in the caller's arrays."""
         leaves = [a if a.ndim or i in self.given else a[()] for i, a in enumerate(self.arrays)]
@@ -49,6 +54,13 @@ def results_for(entry: Entry, symbols: Mapping[str, int], out: Any, state: Bytes
             arrays.append(new_array(entry, output, shape))
     check_apart(entry, [arrays[i] for i in given], state)
     return Results(entry, arrays, frozenset(given))
+
+
+def results_into(entry: Entry, symbols: Mapping[str, int], returned: Sequence[Array]) -> Results:
+    """Results that go to some arrays; what is only printed gets new ones."""
+    printed = entry.outputs[entry.returned :]
+    own = [new_array(entry, output, output_shape(entry, output, symbols)) for output in printed]
+    return Results(entry, [*returned, *own], frozenset())
 
 
 def output_shape(entry: Entry, output: Output, symbols: Mapping[str, int]) -> tuple[int, ...]:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from graphc.errors import BuildError
 from graphc.records import Record
 from graphc.runtime.dims import Dim
-from graphc.runtime.tree import Tree
+from graphc.runtime.tree import Tree, count
 
 #: The version of the C ABI and of this description; a file of another one is refused.
 ABI = 1
@@ -21,6 +21,9 @@ STATE_MAGIC = int.from_bytes(b"graphc\r\n", "little")
 STATE_HEADER_BYTES = 64
 #: Alignment of state, workspace and every variable, in bytes.
 ALIGN = 64
+
+#: What a program may look for in its own numbers: NaNs, or infinities too.
+Numerics: TypeAlias = Literal["nan", "finite"]
 
 #: graphc's element types: NumPy's name, C's name, bytes.
 DTYPES: dict[str, tuple[str, str, int]] = {
@@ -116,9 +119,14 @@ class Entry(Record):
     checks: tuple[Check, ...] = ()
     workspace_max: int | None = None
 
+    @cached_property
+    def returned(self) -> int:
+        """How many of the outputs are returned: the first ones. Those after them are printed."""
+        return count(self.tree)
+
 
 class Signature(Record):
-    """Everything that is needed to call a file."""
+    """Everything that is needed to call a file. Without checks its text does not speak of them."""
 
     prefix: str
     state_bytes: int
@@ -130,6 +138,7 @@ class Signature(Record):
     graphc: str = "0.1.0"
     abi: int = ABI
     align: int = ALIGN
+    check: Numerics | None = None  # what the code looks for in its own numbers
 
     @cached_property
     def by_symbol(self) -> Mapping[str, Symbol]:
@@ -143,7 +152,10 @@ class Signature(Record):
 
     def to_json(self) -> str:
         """The text that the file holds: compact, keys sorted, so that equal programs make equal files."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        record = asdict(self)
+        if self.check is None:
+            del record["check"]
+        return json.dumps(record, separators=(",", ":"), sort_keys=True)
 
     @staticmethod
     def from_json(text: str | bytes) -> Signature:

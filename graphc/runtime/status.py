@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from graphc.errors import GraphcError, IndexRangeError, InternalError, ShapeError, StateError
+from graphc.errors import GraphcError, IndexRangeError, InternalError, NumericsError, ShapeError, StateError
 from graphc.runtime.arguments import Array
 from graphc.runtime.dims import evaluate
 from graphc.runtime.signature import Entry
@@ -24,6 +24,7 @@ class Status(IntEnum):
     STATE = 4
     INDEX = 5
     CPU = 6
+    NUMERICS = 7  # of programs that check their numbers only
 
 
 def status_error(
@@ -36,6 +37,10 @@ def status_error(
         at = ", ".join(f"{name} = {value}" for name, value in symbols.items()) or "these arguments"
         failed = (c.reason for c in entry.checks if evaluate(c.size, symbols) < c.minimum)
         return ShapeError(f"{entry.name} can't run at {at}: {next(failed, text)}", site=user_site())
+    if status == Status.NUMERICS:
+        return NumericsError(
+            f"{entry.name}: {text}", site=user_site(), help="program.compile(check=…) in Python names the operation"
+        )
     if status == Status.STATE:
         return StateError(f"{entry.name}: {text}", site=user_site(), help="init() or restore() makes it whole")
     return InternalError(f"{entry.name} returned status {status}: {text}", site=user_site())

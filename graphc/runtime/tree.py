@@ -25,6 +25,14 @@ def unflatten(tree: Tree, leaves: Sequence[object]) -> Any:
     return None
 
 
+def count(tree: Tree) -> int:
+    """How many leaves there are."""
+    if isinstance(tree, int):
+        return 1
+    children = [child for _, child in tree["dict"]] if "dict" in tree else tree.get("tuple", tree.get("list", ()))
+    return sum(map(count, children))
+
+
 def flatten(tree: Tree, value: Any, report: Callable[[str], Exception]) -> dict[int, Any]:
     """The leaves of a value of the tree's structure by index; None stands for a whole absent part.
 

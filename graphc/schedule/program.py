@@ -31,6 +31,12 @@ class EntrySchedule:
     arena: tuple[Placement, ...]
     data: Mapping[Buffer, bytes]
     written: frozenset[str]  # names of the Variables it updates
+    flag: Buffer | None = None  # a bool: whether a number went bad; no argument of the call
+
+    @property
+    def results(self) -> tuple[Buffer, ...]:
+        """What it leaves behind: outputs, and the flag."""
+        return self.outputs if self.flag is None else (*self.outputs, self.flag)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -38,13 +44,17 @@ class EntrySchedule:
         return tuple(s for s in every_step(self.steps) if isinstance(s, Kernel))
 
 
-def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) -> EntrySchedule:
+def schedule_entry(
+    graph: Graph, state: Mapping[str, Buffer], target: Target, flagged: bool = False
+) -> EntrySchedule:
     """Fuse, decide where every value lies, order the kernels, lower them, and plan the arena.
+
+    Where it is `flagged`, the graph's last output is whether a number went bad.
 
     Under GRAPHC_VERIFY the result is checked, under GRAPHC_DUMP it is written to `<entry>/kernels.txt`.
     """
     start = time.perf_counter()
-    schedule = entry_schedule(graph, state, target)
+    schedule = entry_schedule(graph, state, target, flagged)
     if folder := config.dump_directory():
         from graphc.dump import heading, write
         from graphc.schedule.text import print_schedule
@@ -59,12 +69,16 @@ def schedule_entry(graph: Graph, state: Mapping[str, Buffer], target: Target) ->
     return schedule
 
 
-def entry_schedule(graph: Graph, state: Mapping[str, Buffer], target: Target) -> EntrySchedule:
+def entry_schedule(graph: Graph, state: Mapping[str, Buffer], target: Target, flagged: bool) -> EntrySchedule:
     """The schedule of a graph whose inputs and outputs are arguments of a call, and whose state is `state`."""
     inputs = tuple(Buffer(f"in.{n.op.name}", n.type, "input") for n in graph.inputs if isinstance(n.op, Input))
-    outputs = tuple(Buffer(f"out.{i}", n.type, "output") for i, n in enumerate(graph.outputs))
-    scheduler = Scheduler(graph, Interface(inputs, outputs, state), target)
+    outputs = [Buffer(f"out.{i}", n.type, "output") for i, n in enumerate(graph.outputs)]
+    scheduler = Scheduler(graph, Interface(inputs, tuple(outputs), state), target)
     steps = scheduler.run()
     arena = plan_arena(lifetimes(steps, outputs))
     written = frozenset(name for name, node in graph.updates if not is_read_of(node, name))
-    return EntrySchedule(graph.name, graph.symbols(), inputs, outputs, steps, arena, scheduler.data, written)
+    flag = None
+    if flagged:
+        *outputs, flag = outputs
+    symbols, data = graph.symbols(), scheduler.data
+    return EntrySchedule(graph.name, symbols, inputs, tuple(outputs), steps, arena, data, written, flag)

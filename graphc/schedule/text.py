@@ -76,7 +76,7 @@ PLAIN = re.compile(r"[A-Za-z_][\w./]*")
 def print_schedule(entry: EntrySchedule, sites: bool = True) -> str:
     """The whole schedule of an entry; with `sites`, each kernel's first line ends with the user's lines behind it."""
     names = Names(entry)
-    spans = lifetimes(entry.steps, entry.outputs)
+    spans = lifetimes(entry.steps, entry.results)
     lines = [*dimensions(entry), f"entry {word(entry.name)}{interface(entry, names)}"]
     for buffer in names.declared:
         segment = entry.data.get(buffer)
@@ -89,7 +89,7 @@ def print_schedule(entry: EntrySchedule, sites: bool = True) -> str:
 def interface(entry: EntrySchedule, names: Names) -> str:
     """What a call of the entry takes and gives: `(N; in.x, in.y) -> out.0`."""
     symbols = ", ".join(s.name for s in entry.symbols)
-    inputs, outputs = (", ".join(names.of[b] for b in side) for side in (entry.inputs, entry.outputs))
+    inputs, outputs = (", ".join(names.of[b] for b in side) for side in (entry.inputs, entry.results))
     return f"({symbols}; {inputs}) -> {outputs}"
 
 

@@ -43,7 +43,7 @@ def fault(entry: EntrySchedule, what: str, step: Step | None = None) -> Internal
 def check_buffers(entry: EntrySchedule) -> None:
     """What kernels touch is there, under one name each; data has the bytes of its type; dimensions are the entry's."""
     placed = {p.buffer for p in entry.arena}
-    outputs = set(entry.outputs) & placed
+    outputs = set(entry.results) & placed
     slices = {s.part for step in every_step(entry.steps) if isinstance(step, ScanStep) for s in step.slices}
     known = {
         "input": set(entry.inputs), "output": outputs, "data": set(entry.data), "arena": placed, "slice": slices,
@@ -68,7 +68,7 @@ def check_order(entry: EntrySchedule) -> None:
     """Memory is written before it is read; Variables by one step, after those that read what they held before."""
     order = Order(entry, {}, ())
     order.steps(entry.steps)
-    for buffer in entry.outputs:
+    for buffer in entry.results:
         if buffer not in order.writer:
             raise fault(entry, f"nothing writes {buffer.name}")
     written = {b.name for b in order.writer if b.place == "state"}
@@ -195,7 +195,7 @@ def check_arena(entry: EntrySchedule) -> None:
         if order.setdefault(buffer, len(order)) != len(below):
             raise fault(entry, f"{buffer.name} has two places in the arena")
         below.append(bits)
-    spans = [(order[b], b, life) for b, life in lifetimes(entry.steps, entry.outputs).items()]
+    spans = [(order[b], b, life) for b, life in lifetimes(entry.steps, entry.results).items()]
     for (i, a, life), (j, b, other) in combinations(spans, 2):
         if life.overlaps(other) and not (below[i] >> j | below[j] >> i) & 1:
             raise fault(entry, f"{a.name} and {b.name} are live together, but may overlap in the arena")

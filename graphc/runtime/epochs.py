@@ -1,0 +1,70 @@
+"""What an epoch is made of, besides its steps: the order of its rows, the means of its results, what it may cost."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphc.runtime.results import Results
+
+#: The seed that keeps an epoch's order.
+KEEP_ORDER = (1 << 64) - 1
+#: What a row costs whatever the network, and a byte of workspace (activations: each is made by many operations).
+ROW_OVERHEAD, WORKSPACE_WORK = 4096, 16
+
+#: Rounds of the Feistel network that shuffles rows, and the numbers of SplitMix64's finaliser.
+ROUNDS = 4
+INCREMENT = 0x9E3779B97F4A7C15
+FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+LAST_SHIFT = 31
+
+
+def permutation(rows: int, seed: int) -> NDArray[np.int64]:
+    """The rows of an epoch in its order: what `permute` of compiled code gives for each index (codegen/epoch.py)."""
+    if seed == KEEP_ORDER:
+        return np.arange(rows)
+    bits = ((rows - 1 | 1).bit_length() + 1) // 2
+    half, mask = np.uint64(bits), np.uint64((1 << bits) - 1)
+    found = np.arange(rows, dtype=np.uint64)
+    outside = np.ones(rows, bool)
+    while outside.any():
+        left, right = found[outside] >> half, found[outside] & mask
+        for number in range(ROUNDS):
+            left, right = right, left ^ mixed(right + np.uint64(seed), number) & mask
+        found[outside] = left << half | right
+        outside = found >= np.uint64(rows)
+    return found.astype(np.int64)
+
+
+def mixed(x: NDArray[np.uint64], number: int) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser of x advanced by a multiple of its increment."""
+    x = x + np.uint64((number + 1) * INCREMENT % (1 << 64))
+    for shift, factor in FACTORS:
+        x = (x ^ x >> np.uint64(shift)) * np.uint64(factor)
+    return x ^ x >> np.uint64(LAST_SHIFT)
+
+
+class Means:
+    """Row-weighted means of what an epoch returns over its chunks, in float64; one chunk's are kept bit for bit."""
+
+    def __init__(self, results: Results, rows: int):
+        self._results, self._rows = results, rows
+        self._sums = [np.zeros(a.shape, np.float64) for a in results.returned]
+        self._chunks = 0
+
+    def add(self, rows: int) -> None:
+        """The results now hold the means over these rows."""
+        self._chunks += 1
+        for total, array in zip(self._sums, self._results.returned, strict=True):
+            total += array * np.float64(rows)
+
+    def finish(self) -> None:
+        """The results hold the means over all rows."""
+        if self._chunks > 1:
+            for total, array in zip(self._sums, self._results.returned, strict=True):
+                array[...] = total / self._rows
+
+
+def work(state_bytes: int, workspace_bytes: int, batch_size: int) -> int:
+    """A guess at what a batch costs: its rows meet every parameter, and loops and images every value they leave."""
+    return batch_size * (state_bytes + ROW_OVERHEAD) + workspace_bytes * WORKSPACE_WORK
