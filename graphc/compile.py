@@ -98,11 +98,12 @@ def build_program(
     linker: str = "auto",
     prefix: str | None = None,
     entries: Sequence[str] | None = None,
-    image: bytes | None = None,
+    image: Mapping[str, Array] | None = None,
     check: str | None = None,
     activation_memory_budget: float | None = None,
 ) -> Path:
-    """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives.
+    """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives,
+    by name: what lies where may differ from one program to another.
 
     Without an image, initial values are drawn under the seed that `init` is called with. Returns the path.
     """
@@ -131,13 +132,15 @@ def shared_object(program: TracedProgram, options: Options) -> bytes:
     return link(emit_object(emitted.text, options.target), emitted.exports, f"{options.prefix}.so")
 
 
-def emit_program(program: TracedProgram, options: Options, image: bytes | None) -> tuple[EmittedProgram, sig.Signature]:
+def emit_program(
+    program: TracedProgram, options: Options, image: Mapping[str, Array] | None
+) -> tuple[EmittedProgram, sig.Signature]:
     """Everything between the traced graphs and LLVM's text."""
     from graphc.codegen.program import ScheduledProgram, emit
     from graphc.interface import describe, entry_abi
     from graphc.passes.pipeline import PIPELINE, checking, optimise
     from graphc.schedule.epoch import EPOCH_COUNTER, runs_epochs
-    from graphc.schedule.layout import lay_out, panels_for
+    from graphc.schedule.layout import lay_out, panels_for, state_image
     from graphc.schedule.memory import most_bytes
     from graphc.schedule.program import schedule_entry
 
@@ -153,7 +156,8 @@ def emit_program(program: TracedProgram, options: Options, image: bytes | None) 
     layout = layout.drawn_in(most_bytes(initial.arena) or 0)
     abis = [entry_abi(e, s, options.prefix) for e, s in zip(program.entries, schedules, strict=True)]
     signature = describe(program, abis, layout, options.prefix, options.target, options.check)
-    emitted = emit(ScheduledProgram(tuple(abis), layout, initial, image, signature), options.target)
+    content = None if image is None else state_image(layout, image)
+    emitted = emit(ScheduledProgram(tuple(abis), layout, initial, content, signature), options.target)
     if folder := config.dump_directory():
         from graphc.codegen.dump import dump_code
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import graphc as gr
 from graphc.errors import BuildError, TargetError, UnsupportedError
+from graphc.ir.node import Array
 from graphc.runtime.load import Compiled, load
 from tests.test_call import X, Y, file, toy
 from tests.toy import SIGNATURE
@@ -42,11 +45,33 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_build_hands_the_current_state_to_the_builder(toy: Compiled, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="no source"):
         toy.build(tmp_path / "copy.so")
-    toy.builder = lambda path, image, **options: path.write_bytes(image) and path
+    built: list[dict[str, Array]] = []
+    toy.builder = lambda path, image, **options: built.append(image) or path
     toy.train_step(X, Y)
-    path = toy.new_state().build(tmp_path / "a", cpu="x86-64-v3")
-    assert path.read_bytes() == toy.new_state().state.memory.tobytes()
-    assert toy.build(tmp_path / "b").read_bytes() == toy.state.memory.tobytes()
+    toy.new_state().build(tmp_path / "a", cpu="x86-64-v3")
+    toy.build(tmp_path / "b")
+    for image, program in zip(built, (toy.new_state(), toy), strict=True):
+        assert image.keys() == program.state.keys()
+        assert all(np.array_equal(image[name], program.state[name]) for name in image)
+
+
+def test_some_entries_keep_the_state_that_lies_otherwise_without_the_rest(tmp_path: Path) -> None:
+    kernel = gr.Variable(np.arange(40 * 23, dtype=np.float32).reshape(40, 23), name="kernel")
+    program = gr.Program("part")
+
+    @program.entry
+    def product(x: gr.f32["N", 40]) -> Any:
+        return x @ kernel
+
+    @program.entry
+    def rows(i: gr.i32["N"]) -> Any:
+        return gr.take(kernel, i, axis=0)
+
+    compiled = program.compile()
+    compiled.state["kernel"] = -compiled.state["kernel"]
+    part = load(compiled.build(tmp_path / "part.so", entries=["product"]))
+    assert part.signature.layout_hash != compiled.signature.layout_hash
+    np.testing.assert_array_equal(part.state["kernel"], compiled.state["kernel"])
 
 
 def test_another_abi_is_refused(file: Path, tmp_path: Path) -> None:

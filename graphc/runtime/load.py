@@ -16,7 +16,7 @@ from graphc.runtime.state import State
 from graphc.sites import user_site
 
 Builder = Callable[..., Path]
-"""(path, image=bytes, **options) -> the path written."""
+"""(path, image={name: value}, **options) -> the path written."""
 
 
 class Compiled:
@@ -88,9 +88,7 @@ class Compiled:
         if self.builder is None:
             message = "a loaded program holds no source to build from"
             raise UnsupportedError(message, site=user_site(), help=f"copy {self.path}, and save() its state")
-        with self._state.exclusive():
-            image = self._state.memory.tobytes()
-        return self.builder(path, image=image, **options)
+        return self.builder(path, image=self._state.copy(), **options)
 
 
 #: Names that an entry can't have, since they are the program's own.

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
 from graphc.ir.graph import Graph
-from graphc.ir.node import Node, Read
+from graphc.ir.node import Array, Node, Read
 from graphc.ir.types import TensorType
 from graphc.passes.roles import Role, role
 from graphc.runtime.signature import ALIGN, STATE_HEADER_BYTES
@@ -78,6 +80,25 @@ class StateLayout:
         """16 hex digits that differ where a state of one layout can't serve another."""
         text = ";".join(f"{s.name}:{s.type}@{s.offset}/{s.panel}" for s in self.slots)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def state_image(layout: StateLayout, values: Mapping[str, Array]) -> bytes:
+    """The state of some values by name, header apart; what is not named is zero."""
+    memory = bytearray(layout.bytes)
+    for slot in layout.slots:
+        if slot.name in values:
+            content = packed(slot, values[slot.name])
+            memory[slot.offset : slot.offset + len(content)] = content
+    return bytes(memory)
+
+
+def packed(slot: Slot, value: Array) -> bytes:
+    """A Variable's value as it lies in the state: row-major, or in panels whose padding is zero."""
+    if slot.panel:
+        rows, columns = value.shape
+        padded = np.pad(value, ((0, 0), (0, -columns % slot.panel)))
+        value = padded.reshape(rows, -1, slot.panel).swapaxes(0, 1)
+    return value.tobytes()
 
 
 def static_shape(type_: TensorType) -> tuple[int, ...]:
