@@ -1,4 +1,4 @@
-"""What to say of a name that a module, an object or a call lacks: the name it has instead, or the nearest one."""
+"""What to say of a name or an argument that a module, an object or a call lacks: its own for it, or the nearest."""
 
 from __future__ import annotations
 
