@@ -232,7 +232,7 @@ def test_freezing_a_network_before_and_after_it_is_built() -> None:
     net = nn.Sequential(base, head)
     base.trainable = False
     net.build(gr.f32["N", 3])
-    assert [v.stem for v in net.parameters()] == ["kernel", "bias"] and not base.parameters()
+    assert [v.default_name for v in net.parameters()] == ["kernel", "bias"] and not base.parameters()
     base.trainable = True
     assert len(base.parameters()) == 4 and len(base.variables()) == 6  # running averages stay as they were
     net.trainable = False

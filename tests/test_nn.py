@@ -91,7 +91,7 @@ def test_custom_layers_name_variables_after_attributes() -> None:
     program = program_of(layer)
     assert names(program) == ["scale/gains_0", "scale/gains_1", "scale/mean", "scale/shift"]
     assert [v.trainable for v in program.trace().variables] == [True, True, False, True]
-    assert [v.stem for v in layer.parameters()] == ["gains_0", "gains_1", "table_offset"]
+    assert [v.default_name for v in layer.parameters()] == ["gains_0", "gains_1", "table_offset"]
     assert len(layer.variables()) == 4
     np.testing.assert_allclose(output(program), X * 2 + 0.5)
 

@@ -95,9 +95,10 @@ def traced_body(recording: Recording, what: str, *indices: Node) -> Iterator[Non
         del recording.indices[len(recording.indices) - len(indices) :]
     for variable, values in recording.history.items():
         if len(values) > before.get(variable, 1):
+            name = variable.name or variable.default_name
             raise TraceError(
                 f"{what}: a Variable is assigned in a body",
-                operands=[Operand("variable", f"{variable.name or variable.stem}:  {variable.type}", variable.site)],
+                operands=[Operand("variable", f"{name}:  {variable.type}", variable.site)],
                 site=user_site(),
                 help="make it a carry: start with its value, give the new one back, and .assign() the last one after",
             )

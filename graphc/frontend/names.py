@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Named(Protocol):
-    """A thing with a name in the state: `name` is the user's choice, `stem` what it is called otherwise."""
+    """A thing with a name in the state: `name` is the user's choice, `default_name` what it is called otherwise."""
 
     name: str | None
-    stem: str
+    default_name: str
     site: Site | None
 
 
@@ -34,7 +34,8 @@ class Names:
         found = self._paths.get(thing)
         if found is None:
             prefix = f"{parent}/" if parent else ""
-            found = prefix + (self._free(prefix, thing.stem) if thing.name is None else self._given(prefix, thing))
+            free = thing.name is None
+            found = prefix + (self._free(prefix, thing.default_name) if free else self._given(prefix, thing))
             self._paths[thing] = found
             self._owners[found] = thing
         return found

@@ -57,8 +57,8 @@ class Variable(Tensor):
     """
 
     __slots__ = (
-        "__weakref__", "_frozen", "_traced", "_trainable", "_type", "constraint", "initial", "name", "owners",
-        "regularizer", "site", "stem",
+        "__weakref__", "_frozen", "_traced", "_trainable", "_type", "constraint", "default_name", "initial",
+        "name", "owners", "regularizer", "site",
     )  # fmt: skip
 
     @answering("gr.Variable(initial, trainable=False)")
@@ -89,7 +89,7 @@ class Variable(Tensor):
             self._type = TensorType(FROM_NUMPY[self.initial.dtype], tuple(self.initial.shape))
         expect_constant(self._type.shape)
         self.name, self._trainable, self._frozen, self._traced = name, trainable, False, False
-        self.stem = "variable"
+        self.default_name = "variable"
         self.owners: tuple[Named, ...] = ()
 
     @property
@@ -99,7 +99,7 @@ class Variable(Tensor):
         if recording is None:
             raise TraceError(
                 "a Variable has no value outside an entry",
-                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                operands=[Operand("variable", f"{self.name or self.default_name}: {self._type}", self.site)],
                 site=user_site(),
                 help='read the compiled program\'s state: compiled.state["name"]',
             )
@@ -129,7 +129,7 @@ class Variable(Tensor):
         if self._traced and trainable != self.trainable:
             raise TraceError(
                 f"trainable={trainable} comes too late: a Program with this Variable is compiled already",
-                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                operands=[Operand("variable", f"{self.name or self.default_name}: {self._type}", self.site)],
                 site=user_site(),
                 help="set it before the Program is traced",
             )
@@ -147,7 +147,7 @@ class Variable(Tensor):
             kind = ShapeError if found.dtype == self.dtype else DTypeError
             raise kind(
                 f"the Variable is {self._type}, its initial value {found}",
-                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                operands=[Operand("variable", f"{self.name or self.default_name}: {self._type}", self.site)],
                 site=user_site(),
             )
         self.initial = array
@@ -157,7 +157,7 @@ class Variable(Tensor):
         if self._traced:
             raise TraceError(
                 "an initial value comes too late: a Program with this Variable is compiled already",
-                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                operands=[Operand("variable", f"{self.name or self.default_name}: {self._type}", self.site)],
                 site=user_site(),
                 help='write the state: compiled.state["name"] = value',
             )
@@ -190,7 +190,7 @@ class Variable(Tensor):
         if recording is None:
             raise TraceError(
                 "a Variable is assigned outside an entry",
-                operands=[Operand("variable", f"{self.name or self.stem}: {self._type}", self.site)],
+                operands=[Operand("variable", f"{self.name or self.default_name}: {self._type}", self.site)],
                 site=user_site(),
                 help='assign inside a function marked with @program.entry, or set compiled.state["name"]',
             )
@@ -203,7 +203,7 @@ class Variable(Tensor):
 
     def __repr__(self) -> str:
         place = f" {self.site._replace(text='')}" if self.site else ""
-        return f"Variable {self.dtype}[{', '.join(map(str, self._type.shape))}] {self.name or self.stem}{place}"
+        return f"Variable {self.dtype}[{', '.join(map(str, self._type.shape))}] {self.name or self.default_name}{place}"
 
 
 def expect_function(role: str, function: object, example: str) -> None:
@@ -234,7 +234,7 @@ def expect_fit(variable: Variable, value: Tensor) -> None:
     raise kind(
         f"assign: the Variable is {variable.type}, the value is {value.type}",
         operands=[
-            Operand("variable", f"{variable.name or variable.stem}:  {variable.type}", variable.site),
+            Operand("variable", f"{variable.name or variable.default_name}:  {variable.type}", variable.site),
             describe("value", value.node),
         ],
         site=user_site(),

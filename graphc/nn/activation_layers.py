@@ -45,7 +45,7 @@ class PReLU(Module):
         name: str | None = None,
     ):
         super().__init__(name)
-        self.stem = "prelu"
+        self.default_name = "prelu"
         self.per_channel, self.slope_weight = per_channel, weight(slope_initializer)
 
     def build(self, x: Tensor) -> None:
@@ -72,7 +72,7 @@ class RReLU(Module):
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, name: str | None = None):
         super().__init__(name)
-        self.stem = "rrelu"
+        self.default_name = "rrelu"
         if not (is_number(upper) and is_within(lower, 0, upper)):
             raise ArgumentError(f"RReLU: slopes from {lower!r} to {upper!r}", site=self.site, help="0 ≤ lower ≤ upper")
         self.lower, self.upper = lower, upper

@@ -230,7 +230,7 @@ class LearnedPositions(Module):
 
 def part(role: str, layer: M) -> M:
     """A layer that is called by its role in the state."""
-    layer.stem = role
+    layer.default_name = role
     return layer
 
 

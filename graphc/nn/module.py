@@ -56,7 +56,7 @@ class Module:
                 message = f"{cls.__name__} has {theirs}, and no __call__"
                 raise TraceError(message, site=user_site(), help=f"name it so: def __call__(self, x), not {theirs}")
         module = super().__new__(cls)
-        module.stem = snake_case(cls.__name__)
+        module.default_name = snake_case(cls.__name__)
         module.site = user_site()
         module.built = False
         return module
@@ -78,7 +78,7 @@ class Module:
         def __getattr__(self, name: str) -> Any:
             raise missing_attribute(self, name, ATTRIBUTES)
 
-    stem: str
+    default_name: str
     site: Site | None
     built: bool
     frozen: bool = False
@@ -100,6 +100,12 @@ class Module:
             )
 
     def __setattr__(self, attribute: str, value: Any) -> None:
+        if attribute in METHODS:
+            raise ArgumentError(
+                f"{type(self).__name__}: every layer has a method {attribute}, which self.{attribute} = … would hide",
+                site=user_site(),
+                help="give the attribute another name",
+            )
         object.__setattr__(self, attribute, value)
         self._adopt(attribute, value)
         if self.frozen:
@@ -110,7 +116,7 @@ class Module:
         """Have the Variables of an attribute named after it, below this layer, and frozen with it."""
         for name, part in named_parts(attribute, value):
             if isinstance(part, Variable) and not part.owners:
-                part.owners, part.stem = (self,), name
+                part.owners, part.default_name = (self,), name
                 part.freeze(self.frozen)
 
     @property
@@ -249,6 +255,10 @@ class Module:
         rules = [(v, v.regularizer or regularizer) for v in self.parameters()]
         costs = [rule(v) for v, rule in rules if rule is not None]
         return reduce(operator.add, costs) if costs else as_tensor(0.0, f32)
+
+
+#: What every layer can be asked, which no attribute may hide.
+METHODS = frozenset(name for name, member in vars(Module).items() if callable(member) and name[0] != "_")
 
 
 def applied(

@@ -107,7 +107,7 @@ class Bidirectional(RecurrentLayer):
         expect_recurrent(self, self.backward)
         if backward is None and layer.name is not None:
             self.backward.name = f"backward_{layer.name}"
-        self.forward.stem, self.backward.stem = "forward", "backward"
+        self.forward.default_name, self.backward.default_name = "forward", "backward"
 
     def __call__(self, x: TensorLike, initial_state: State = None, **options: Any) -> tuple[Tensor, State]:
         first, second = parts(self, initial_state, 2)

@@ -47,7 +47,7 @@ class EMA:
         expect_parameters("EMA", parameters)
         expect_between("EMA", 0.0, 1.0, decay=decay)
         self.parameters, self.decay, self.debias = parameters, decay, debias
-        self.name, self.stem, self.site = name, "ema", user_site()
+        self.name, self.default_name, self.site = name, "ema", user_site()
         self._count: Variable | None = None
         self._averages: dict[Variable, Variable] = {}
 
@@ -103,7 +103,7 @@ class EMA:
         if not trainable:
             raise TraceError(
                 "there is nothing to average: the layers have no parameters yet",
-                operands=[Operand("ema", self.name or self.stem, self.site)],
+                operands=[Operand("ema", self.name or self.default_name, self.site)],
                 site=user_site(),
                 help='update it after the network is called, or build that first: net.build(gr.f32["N", 64])',
             )
@@ -111,5 +111,5 @@ class EMA:
             self._count = kept(np.zeros((), np.int64), "step", self)
         for parameter in trainable:
             if parameter not in self._averages:
-                self._averages[parameter] = slot(parameter, self.name or self.stem)
+                self._averages[parameter] = slot(parameter, self.name or self.default_name)
         return self._averages, self._count

@@ -80,7 +80,7 @@ class LBFGS:
             raise ArgumentError(
                 f"LBFGS: line_search={line_search!r}", site=user_site(), help='it is "strong_wolfe" or None'
             )
-        self.name, self.stem, self.site = name, "lbfgs", user_site()
+        self.name, self.default_name, self.site = name, "lbfgs", user_site()
         self.max_iter, self.history_size, self.line_search = int(max_iter), int(history_size), line_search
         self.max_eval = self.max_iter * 5 // 4 if max_eval is None else int(max_eval)
         self.tolerance_grad, self.tolerance_change = tolerance_grad, tolerance_change

@@ -82,7 +82,7 @@ class Optimizer:
         own = type(self).__name__
         expect_rate(own, learning_rate)
         expect_style(own, style)
-        self.name, self.stem, self.site, self.style = name, own.lower(), user_site(), style
+        self.name, self.default_name, self.site, self.style = name, own.lower(), user_site(), style
         self.settings = checked_settings(own, settings)
         self.counts = self.counts or isinstance(learning_rate, Schedule)
         self._given_rate = learning_rate
@@ -131,7 +131,7 @@ class Optimizer:
         """
         if callable(loss) and not isinstance(loss, Tensor):
             raise ArgumentError(
-                f"{self.stem}: the loss is a function",
+                f"{self.default_name}: the loss is a function",
                 site=user_site(),
                 help="call it and minimise what it gives; optim.LBFGS is the one that takes functions",
             )
@@ -190,7 +190,7 @@ class Optimizer:
     def _rule_for(self, group: Group) -> Optimizer:
         """An optimizer like this one, with a group's settings."""
         rule = type(self)(**group.arguments(type(self), *self._given))
-        rule.name, rule.stem, rule.site, rule._whole = group.name, "group", group.site, self
+        rule.name, rule.default_name, rule.site, rule._whole = group.name, "group", group.site, self
         rule._rated = rule if "learning_rate" in group.overrides else self
         self.counts = self.counts or rule.counts
         return rule
@@ -257,13 +257,13 @@ class Optimizer:
         if isinstance(given, Schedule):
             if not whole.counts:
                 raise ArgumentError(
-                    f"{whole.stem}: a schedule for one step, where the optimizer does not count its steps",
+                    f"{whole.default_name}: a schedule for one step, where the optimizer does not count its steps",
                     site=user_site(),
                     help="give the schedule to the optimizer itself",
                 )
             given = given(self.count(self._dtype) - 1.0)
         rate = as_tensor(given)
-        expect_scalar_rate(whole.stem, rate)
+        expect_scalar_rate(whole.default_name, rate)
         return rate
 
     def _prepare(self, steps: Sequence[Step]) -> None:

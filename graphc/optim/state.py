@@ -16,7 +16,7 @@ from graphc.frontend.variable import Initial, Variable
 def kept(initial: np.ndarray | Initial, stem: str, *owners: Named) -> Variable:
     """A Variable named below its owners: an optimizer, or a parameter and an optimizer."""
     variable = Variable(initial, trainable=False)
-    variable.stem, variable.owners = stem, owners
+    variable.default_name, variable.owners = stem, owners
     return variable
 
 
