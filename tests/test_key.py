@@ -71,3 +71,9 @@ def test_what_layers_draw_is_known_by_its_graph(monkeypatch: pytest.MonkeyPatch)
     whole = Initial(TensorType(gr.f32, (2,)), init.draw_constant)
     monkeypatch.setattr(init.draw_constant, "__module__", "graphc.nn.weights")
     assert whole.recipe() is None
+
+
+def test_passes_left_out_make_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = key_with(0.5)
+    monkeypatch.setenv("GRAPHC_SKIP", "simplify")
+    assert key_with(0.5) != usual

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from graphc.errors import InternalError, Site
+from graphc.errors import ArgumentError, InternalError, Site
 from graphc.ir import build
 from graphc.ir.graph import Graph
 from graphc.ir.interp import evaluate
@@ -70,6 +71,10 @@ def test_passes_and_single_rules_can_be_skipped(monkeypatch: pytest.MonkeyPatch)
     assert optimise(graph) is graph
     monkeypatch.setenv("GRAPHC_SKIP", "")
     assert optimise(graph) is not graph
+    for name, help in {"simplfy": "did you mean simplify", "neg_ng": "did you mean neg_neg", "?": "matricise"}.items():
+        monkeypatch.setenv("GRAPHC_SKIP", f"orient,{name}")
+        with pytest.raises(ArgumentError, match=f"(?s){re.escape(repr(name))} is neither a pass nor .*help: .*{help}"):
+            optimise(graph)
 
 
 def test_dumps_are_numbered_headed_sited_and_parse_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

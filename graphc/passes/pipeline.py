@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graphc import config
 from graphc.dump import heading, write
-from graphc.errors import InternalError
+from graphc.errors import ArgumentError, InternalError
 from graphc.ir.graph import Graph, every_node, with_bodies
 from graphc.ir.node import Node
 from graphc.ir.text import print_graph, segments
@@ -22,9 +22,11 @@ from graphc.passes.loops import merge_scans, prune
 from graphc.passes.matricise import matricise
 from graphc.passes.recompute import recompute
 from graphc.passes.remat import Budget, rematerialise
-from graphc.passes.simplify import simplify
+from graphc.passes.simplify import RULES, simplify
 from graphc.passes.widen import widen
 from graphc.runtime.signature import Numerics
+from graphc.sites import user_site
+from graphc.suggest import nearest
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,9 @@ def optimise(
     `checking(…)`.
 
     `skip` and `dump` default to `GRAPHC_SKIP` and `GRAPHC_DUMP`. Raises `InternalError` naming the pass, the node and
-    the dump where a pass fails or leaves an ill-formed graph.
+    the dump where a pass fails or leaves an ill-formed graph, `ArgumentError` where `GRAPHC_SKIP` names neither.
     """
-    skipped = config.skipped_passes() if skip is None else skip
+    skipped = asked_to_skip() if skip is None else skip
     directory = config.dump_directory() if dump is None else dump
     previous = write_dump(graph, "trace", 0, 0.0, directory)
     under = Pass("remat", lambda graph, skip: rematerialise(graph, budget))
@@ -125,6 +127,22 @@ def optimise(
             raise InternalError(f"pass {this.name} on entry {graph.name}: {error}{where}") from error
         previous = write_dump(graph, this.name, position, time.perf_counter() - start, directory)
     return graph
+
+
+def asked_to_skip() -> frozenset[str]:
+    """What `GRAPHC_SKIP` names. Raises `ArgumentError` for what is neither a pass nor a rule."""
+    skipped = config.skipped_passes()
+    passes = [*(p.name for p in PIPELINE), "remat"]
+    known = dict.fromkeys([*passes, *(rule.name for rule in RULES)])
+    for name in sorted(skipped):
+        if name not in known:
+            near = nearest(name, known)
+            raise ArgumentError(
+                f"GRAPHC_SKIP: {name!r} is neither a pass nor a rewrite rule",
+                site=user_site(),
+                help=f"did you mean {near}?" if near else f"passes are {', '.join(passes)}",
+            )
+    return skipped
 
 
 def run_pass(this: Pass, graph: Graph, skip: Collection[str]) -> Graph:
