@@ -31,7 +31,7 @@ from graphc.runtime import targets
 from graphc.runtime.arguments import Array, Cast
 from graphc.runtime.artifact import open_artifact
 from graphc.runtime.cache import Cache, key_of
-from graphc.runtime.files import write_atomically
+from graphc.runtime.files import expect_path
 from graphc.runtime.load import Compiled
 from graphc.runtime.targets import Target
 from graphc.sites import user_site
@@ -105,21 +105,24 @@ def build_program(
     """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives,
     by name: what lies where may differ from one program to another.
 
-    Without an image, initial values are drawn under the seed that `init` is called with. Returns the path.
+    Without an image, initial values are drawn under the seed that `init` is called with. Returns the path. Raises
+    `TargetError` for another kind of file, an unknown linker or CPU, `BuildError` where it can't be written.
     """
     from graphc.codegen.header import header_text
     from graphc.codegen.object import emit_object
-    from graphc.codegen.outputs import write_output
+    from graphc.codegen.outputs import expect_output, write_file, write_output
     from graphc.interface import with_entries
 
     refuse_unsupported(target=target is not None)
-    place = Path(path)
+    place = expect_path(path)
+    expect_output(place, linker)
     budget, numerics = checked_budget(activation_memory_budget), checked_kind(check)
-    options = Options(c_prefix(prefix or place.stem), targets.target(cpu), budget, numerics)
+    name = c_prefix(place.stem if prefix is None else prefix)
+    options = Options(name, targets.target(cpu), budget, numerics)
     chosen = program if entries is None else with_entries(program, entries)
     emitted, signature = emit_program(chosen, options, image)
     write_output(emit_object(emitted.text, options.target), emitted.exports, place, linker)
-    write_atomically(place.with_suffix(".h"), header_text(signature).encode())
+    write_file(place.with_suffix(".h"), header_text(signature).encode())
     return place
 
 
@@ -166,8 +169,9 @@ def emit_program(
 
 
 def program_key(program: TracedProgram, options: Options) -> str:
-    """The cache key: traced graphs with their constants, signatures, options and versions."""
+    """The cache key: traced graphs with their constants, signatures, options, passes left out and versions."""
     parts: list[str | bytes] = [version.VERSION, version.fingerprint(), str(sig.ABI), options.key(), program.name]
+    parts.append(",".join(sorted(config.skipped_passes())))
     for entry in program.entries:
         checks = [(c.size, c.minimum, c.message) for c in entry.checks]
         interface = (entry.name, entry.inputs, entry.outputs, entry.tree, entry.batch, checks)
@@ -182,7 +186,7 @@ def program_key(program: TracedProgram, options: Options) -> str:
 
 def c_prefix(name: str) -> str:
     """A name that may start C identifiers. Raises `ArgumentError` where it can't."""
-    if name.isascii() and name.isidentifier():
+    if isinstance(name, str) and name.isascii() and name.isidentifier():
         return name
     raise ArgumentError(
         f"{name!r} can't be the prefix of C functions", site=user_site(), help="use letters, digits and underscores"

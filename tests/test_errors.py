@@ -249,9 +249,10 @@ def test_entries_that_make_one_c_function() -> None:
 
 
 def test_types_with_sizes_that_are_none() -> None:
-    for shape in (-1, 2.5, None):
-        text = message(errors.ArgumentError, traced(lambda x: x, x=gr.f32[shape]))  # type: ignore[index]
-        assert text.startswith("the type of 'x' has sizes that are none")
+    for size in (-1, 2.5, None, True, "-1", (3, object())):
+        text = message(errors.ShapeError, lambda size=size: gr.f32[size])
+        assert "is not a dimension" in text and "at test.py" in text and "help: " in text
+    assert gr.f32[np.int64(3)] == gr.f32[3]
 
 
 def test_trainable_is_settled_by_the_trace() -> None:

@@ -27,6 +27,8 @@ AWKWARD = Entry(
         Input("state", "bool", ("N // 2",)),
         Input("for", "f64", ()),
         Input("größe", "u8", ("int",)),
+        Input("NULL", "u8", ()),
+        Input("linux", "u8", ()),
         Input("n", "f32", ()),
     ),
     outputs=(Output("n", "f32", ()), Output("0/*/loss", "i64", ()), Output("rows", "f32", ())),
@@ -38,7 +40,7 @@ AWKWARD = Entry(
 HEADER = header_text(replace(SIGNATURE, entries=(*SIGNATURE.entries, AWKWARD)))
 
 
-@pytest.mark.parametrize("compiler", [("cc", "-std=c99", "c"), ("c++", "-std=c++11", "cpp")])
+@pytest.mark.parametrize("compiler", [("cc", "-std=c99", "c"), ("cc", "-std=gnu99", "c"), ("c++", "-std=c++11", "cpp")])
 def test_the_header_is_clean(compiler: tuple[str, str, str], tmp_path: Path) -> None:
     program, standard, suffix = compiler
     if shutil.which(program) is None:

@@ -167,6 +167,8 @@ def test_what_we_cannot_link_is_a_target_error(object_bytes: bytes, tmp_path: Pa
         link_shared(b"MZ", EXPORTS, "toy.so")
     with pytest.raises(TargetError, match="unknown linker"):
         write_output(object_bytes, EXPORTS, tmp_path / "toy.so", linker="gold")
+    with pytest.raises(TargetError, match="names no kind of file"):
+        write_output(object_bytes, EXPORTS, tmp_path / "toy.h")
 
 
 def test_an_unwritable_place_is_a_build_error(object_bytes: bytes, tmp_path: Path) -> None:

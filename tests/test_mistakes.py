@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,3 +212,66 @@ def test_names_of_other_libraries_and_slips_are_answered(get: Any, message: str)
         get()
     assert message in str(raised.value)
     assert not hasattr(nn, "Conv2d") and not hasattr(optim, "nothing_like_it")
+
+
+def doubling() -> gr.Program:
+    """The least that compiles."""
+    return program_of(lambda x: x * 2, MATRIX)
+
+
+REFUSED: dict[str, tuple[type[Exception], str, Callable[[Path], Any]]] = {
+    "a rule for casts": (errors.ArgumentError, "cast='unsafe' is no rule", lambda _: doubling().compile(cast="unsafe")),  # type: ignore[arg-type]
+    "a CPU": (errors.TargetError, "unknown cpu 'zen99'", lambda _: doubling().compile(cpu="zen99")),
+    "a CPU that is no text": (errors.TargetError, "unknown cpu", lambda _: doubling().compile(cpu=["native"])),  # type: ignore[arg-type]
+    "a linker": (errors.TargetError, "unknown linker", lambda d: doubling().build(d / "f.so", linker="gold")),
+    "a header for the object": (errors.TargetError, "names no kind", lambda d: doubling().build(d / "f.h")),
+    "no suffix": (errors.TargetError, "names no kind", lambda d: doubling().build(d / "f")),
+    "no prefix": (errors.ArgumentError, "can't be the prefix", lambda d: doubling().build(d / "f.so", prefix="")),
+    "a number for a prefix": (
+        errors.ArgumentError, "can't be the prefix", lambda d: doubling().build(d / "f.so", prefix=3),  # type: ignore[arg-type]
+    ),
+    "a number for a path": (errors.ArgumentError, "3 is not a path", lambda _: doubling().build(3)),  # type: ignore[arg-type]
+    "a folder that is not there": (
+        errors.BuildError, "could not write", lambda d: doubling().build(d / "none" / "f.so"),
+    ),
+    "loading a number": (errors.ArgumentError, "3 is not a path", lambda _: gr.load(3)),  # type: ignore[arg-type]
+    "loading nothing": (errors.BuildError, "No such file", lambda d: gr.load(d / "f.so")),
+    "saving to a number": (errors.ArgumentError, "3 is not a path", lambda _: doubling().compile().save(3)),  # type: ignore[arg-type]
+    "an entry that is not there": (errors.MissingNameError, "no entry 'g'", lambda _: doubling().compile().g),
+    "a macro as an entry": (errors.ArgumentError, "can't be named OK", lambda _: gr.Program("P").entry(named("OK"))),
+    "a layer over a method": (errors.ArgumentError, "a method parts", lambda _: setattr(nn.Dense(3), "parts", [])),
+}  # fmt: skip
+
+
+def named(name: str) -> Callable[[], Any]:
+    """A function of a name."""
+
+    def function() -> Any:
+        return gr.zeros((3,))
+
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_options_of_another_kind_are_refused(name: str, tmp_path: Path) -> None:
+    kind, message, use = REFUSED[name]
+    with pytest.raises(kind) as caught:
+        use(tmp_path)
+    text = str(caught.value)
+    assert message in text and "test_mistakes.py" in text and "help: " in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_may_be_called_stem() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Dense(3)
+
+        def __call__(self, x: gr.Tensor) -> gr.Tensor:
+            return self.stem(x)
+
+    net = Net()
+    assert list(program_of(net, MATRIX).compile().state) == ["net/dense/kernel", "net/dense/bias"]
+    assert len(net.parameters()) == 2

@@ -70,7 +70,7 @@ TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
     "sizes as Keras has them": (
         lambda: train.supervised(
             network(), gr.f32[None, 3], gr.i32["N"], loss=losses.huber, optimizer=optim.Adam(1e-3)
-        ), errors.ArgumentError, 'names such as "N"',
+        ), errors.ShapeError, 'names such as "N"',
     ),
     "a sequence of outputs": (
         lambda: train.supervised(

@@ -118,6 +118,7 @@ class EpochEmitter:
         full = b.maximum(b.minimum(rows, batch), one)
         last = b.add(b.urem(b.sub(b.maximum(rows, one), one), full), one)
         invalid = b.icmp("slt", b.minimum(rows, batch), one)
+        invalid = b.binary("or", invalid, b.icmp("sgt", rows, b.i64(MOST_ROWS)))
         for n in (last, full):
             symbols = self.symbols_at(b, n)
             step = b.call(
@@ -165,7 +166,6 @@ class EpochEmitter:
         entry, checks = self.entry, Checks(b)
         for value, least in ((rows, 1), (batch, 1), (first, 0), (count, 0)):
             checks.refuse(b.icmp("slt", value, b.i64(least)), Status.SIZE)
-        checks.refuse(b.icmp("sgt", rows, b.i64(MOST_ROWS)), Status.SIZE)
         check_state(checks, b.arguments[0], entry.layout)
         full = b.minimum(batch, rows)
         batches = b.udiv(b.add(rows, b.sub(full, b.i64(1))), full)

@@ -17,8 +17,8 @@ C_AND_CPP = """
     signed sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef
     typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
 """
-#: Words that can't name a parameter in C or C++.
-KEYWORDS = frozenset(C_AND_CPP.split())
+#: Words that can't name a parameter in C or C++, and macros of the headers and of GNU's dialects.
+KEYWORDS = frozenset((*C_AND_CPP.split(), "NULL", "SIZE_MAX", "linux", "unix"))
 
 Parameter = tuple[str, str]
 """A C type, with the space or star that ends it, and a name."""

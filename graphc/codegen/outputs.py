@@ -14,27 +14,45 @@ from graphc.codegen.relocate import MACHINES
 from graphc.errors import BuildError, TargetError
 from graphc.runtime import elf
 from graphc.runtime.files import write_atomically
+from graphc.sites import user_site
 
 LINKERS = ("auto", "own", "cc")
+#: Suffixes of what is linked; a version may follow, as in `libdigits.so.1`.
+LINKED = (".so", ".dylib")
+
+
+def expect_output(path: Path, linker: str) -> None:
+    """Raise `TargetError` for a linker or a kind of file that there is not."""
+    if linker not in LINKERS:
+        help = f"use one of {', '.join(LINKERS)}"
+        raise TargetError(f"unknown linker {linker!r}", site=user_site(), help=help)
+    if path.suffix not in (".o", ".a") and not any(suffix in LINKED for suffix in path.suffixes):
+        message = f"{path} names no kind of file that graphc writes"
+        raise TargetError(message, site=user_site(), help="end it in .so, .o or .a; the header is written beside it")
 
 
 def write_output(object_bytes: bytes, exports: Sequence[str], path: Path, linker: str = "auto") -> None:
-    """Write `path` from an object: `.o` as it is, `.a` as a static library, anything else linked.
+    """Write `path` from an object: `.o` as it is, `.a` as a static library, `.so` linked.
 
     The file appears whole or not at all, so that a program which has the old one loaded goes on.
     """
-    if linker not in LINKERS:
-        raise TargetError(f"unknown linker {linker!r}", help=f"use one of {', '.join(LINKERS)}")
+    expect_output(path, linker)
     if path.suffix == ".o":
         content = object_bytes
     elif path.suffix == ".a":
         content = archive(object_bytes, exports, path.stem + ".o")
     else:
         content = link(object_bytes, exports, path.name, linker)
+    write_file(path, content, 0o644 if path.suffix in (".o", ".a") else 0o755)
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file, whole or not at all. Raises `BuildError` where the place can't be written."""
     try:
-        write_atomically(path, content, 0o644 if path.suffix in (".o", ".a") else 0o755)
+        write_atomically(path, content, mode)
     except OSError as error:
-        raise BuildError(f"could not write {path}: {error.strerror}") from None
+        message, help = f"could not write {path}: {error.strerror}", "give a path in a directory that you may write to"
+        raise BuildError(message, site=user_site(), help=help) from None
 
 
 def link(object_bytes: bytes, exports: Sequence[str], soname: str, linker: str = "auto") -> bytes:
@@ -55,7 +73,7 @@ def link_with_cc(object_bytes: bytes, exports: Sequence[str], soname: str) -> by
     """The same shared object by the system's C compiler; `BuildError` where there is none or it fails."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
-        raise BuildError("no C compiler to link with", help="install cc, or use linker='own'")
+        raise BuildError("no C compiler to link with", site=user_site(), help="install cc, or use linker='own'")
     with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
         source, script, output = Path(folder, "code.o"), Path(folder, "exports.map"), Path(folder, "code.so")
         source.write_bytes(object_bytes)
@@ -64,7 +82,8 @@ def link_with_cc(object_bytes: bytes, exports: Sequence[str], soname: str) -> by
         command += ["-Wl,-z,noexecstack", "-Wl,-z,defs", "-o", str(output), str(source)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
-            raise BuildError(f"{compiler} could not link {soname}", help=result.stderr.strip() or None)
+            message, help = f"{compiler} could not link {soname}", result.stderr.strip() or "use linker='own'"
+            raise BuildError(message, site=user_site(), help=help)
         return output.read_bytes()
 
 

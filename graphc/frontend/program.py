@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 #: Names that a compiled program, in Python or in C, has already.
 RESERVED = frozenset(
     ("build", "error", "export", "import", "init", "new_state", "path", "restore", "save", "signature", "state",
-     "workspace_bytes")
+     "workspace_bytes",
+     # Under an uppercase prefix: macros and enumerators.
+     "ALIGN", "H", "OK", "STATE_BYTES", "E_NULL", "E_SIZE", "E_ALIGN", "E_STATE", "E_INDEX", "E_CPU", "E_NUMERICS")
 )  # fmt: skip
 #: What the C functions made for an entry add to its name.
 SUFFIXES = ("_repeat", "_epoch", "_workspace_bytes", "_epoch_workspace_bytes")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphc.errors import ArgumentError, Site
-from graphc.ir.dim import Dim
 from graphc.ir.types import DType, TensorType, bool_, f32, i32
 from graphc.sites import PACKAGE, user_frame, user_site
 
@@ -119,12 +118,6 @@ def resolved(
 def tensor_type(value: object, name: str, site: Site | None) -> TensorType:
     """The tensor type that an annotation stands for."""
     if isinstance(value, TensorType):
-        if not all(isinstance(s, Dim) or (type(s) is int and s >= 0) for s in value.shape):
-            raise ArgumentError(
-                f"the type of {name!r} has sizes that are none: {value}",
-                site=site,
-                help='sizes are whole numbers from 0, names such as "N", or gr.dim("N", …)',
-            )
         return value
     if isinstance(value, DType):
         return TensorType(value)

@@ -13,8 +13,11 @@ from functools import cached_property
 from math import gcd
 from typing import TypeAlias
 
+import numpy as np
+
 from graphc.errors import ShapeError
 from graphc.records import Record
+from graphc.sites import user_site
 
 
 class Symbol(Record):
@@ -159,9 +162,24 @@ def symbol(name: str, min: int = 0, max: int | None = None, multiple_of: int = 1
     Raises `ShapeError` where no size meets that, and for a name that C can't have.
     """
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
-        raise ShapeError(f"{name!r} can't name a dimension", help="use letters, digits and _, as in C")
-    if min < 0 or multiple_of < 1 or (max is not None and max // multiple_of * multiple_of < min):
-        raise ShapeError(f"no size meets dim({name!r}, min={min}, max={max}, multiple_of={multiple_of})")
+        raise ShapeError(
+            f"{name!r} can't name a dimension", site=user_site(), help="use letters, digits and _, as in C"
+        )
+    limits = {"min": min, "max": max, "multiple_of": multiple_of, "typical": typical}
+    for limit, value in limits.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= (limit == "multiple_of")
+        if not whole and not (limit == "max" and value is None):
+            raise ShapeError(
+                f"dim({name!r}): no size meets {limit}={value!r}",
+                site=user_site(),
+                help="sizes are whole numbers of at least 0, multiple_of is at least 1",
+            )
+    if max is not None and max // multiple_of * multiple_of < min:
+        raise ShapeError(
+            f"no size meets dim({name!r}, min={min}, max={max}, multiple_of={multiple_of})",
+            site=user_site(),
+            help="leave a multiple of multiple_of between min and max",
+        )
     return Dim((((Symbol(name, min, max, multiple_of, typical),), 1),))
 
 
@@ -312,6 +330,21 @@ def typical(size: Size) -> int:
     return evaluate(size, {s.name: s.typical for s in symbols_of(size)})
 
 
+def as_size(given: object) -> Size:
+    """A size as users write it: a name or an expression, a whole number, a `Dim`.
+
+    Raises `ShapeError` for anything else, and for numbers below 0.
+    """
+    size = parse(given) if isinstance(given, str) else int(given) if isinstance(given, np.integer) else given
+    if isinstance(size, Dim) or (isinstance(size, int) and not isinstance(size, bool) and size >= 0):
+        return size
+    raise ShapeError(
+        f"{given!r} is not a dimension",
+        site=user_site(),
+        help='sizes are whole numbers from 0, names such as "N", or gr.dim("N", …)',
+    )
+
+
 def parse(text: str, symbols: Mapping[str, Size] | None = None) -> Size:
     """A size from its text; names not in `symbols` become plain symbols.
 
@@ -321,7 +354,7 @@ def parse(text: str, symbols: Mapping[str, Size] | None = None) -> Size:
 
     def walk(node: ast.expr) -> Size:
         match node:
-            case ast.Constant(value=int(value)):
+            case ast.Constant(value=int(value)) if not isinstance(value, bool):
                 return value
             case ast.Name(id=name):
                 return known[name] if name in known else symbol(name)
@@ -331,12 +364,18 @@ def parse(text: str, symbols: Mapping[str, Size] | None = None) -> Size:
                 return OPERATORS[type(operator)](walk(left), walk(right))
             case ast.Call(func=ast.Name(id="min" | "max" as function), args=[left, right]):
                 return (minimum if function == "min" else maximum)(walk(left), walk(right))
-        raise ShapeError(f"not a dimension: {text!r}", help="use names, integers and + - * // % min() max()")
+        raise not_a_dimension(text)
 
     try:
         return walk(ast.parse(text.strip(), mode="eval").body)
-    except SyntaxError:
-        raise ShapeError(f"not a dimension: {text!r}", help="use names, integers and + - * // % min() max()") from None
+    except (SyntaxError, ValueError, ZeroDivisionError) as error:
+        raise (error if isinstance(error, ShapeError) else not_a_dimension(text)) from None
+
+
+def not_a_dimension(text: str) -> ShapeError:
+    """The error of a text that is no size."""
+    help = "use names, integers and + - * // % min() max()"
+    return ShapeError(f"not a dimension: {text!r}", site=user_site(), help=help)
 
 
 OPERATORS: dict[type[ast.operator], Callable[[Size, Size], Size]] = {

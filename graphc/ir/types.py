@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from graphc.bfloat16 import AnyDType, NumpyTypes
-from graphc.ir.dim import Dim, Size, evaluate, parse
+from graphc.ir.dim import Dim, Size, as_size, evaluate
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class DType:
 
     def __getitem__(self, dims: str | int | Dim | tuple[str | int | Dim, ...]) -> TensorType:
         sizes = dims if isinstance(dims, tuple) else (dims,)
-        return TensorType(self, tuple(parse(d) if isinstance(d, str) else d for d in sizes))
+        return TensorType(self, tuple(as_size(d) for d in sizes))
 
     def __str__(self) -> str:
         return self.name

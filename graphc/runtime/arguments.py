@@ -17,6 +17,7 @@ from graphc.sites import user_site
 
 Array = NDArray[Any]
 Cast = Literal["same_kind"] | None
+CASTS: tuple[Cast, ...] = (None, "same_kind")
 
 #: NumPy's data types by graphc's names.
 NUMPY = NumpyTypes({name: numpy for name, (numpy, _, _) in DTYPES.items()})
@@ -47,7 +48,12 @@ def bind(entry: Entry, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[A
     faults += [f"has no argument {name}" for name in kwargs if name not in names]
     faults += [f"lacks the argument {name}" for name in names if name not in given and name not in kwargs]
     if faults:
-        raise ArgumentError(f"{entry.name} {'; '.join(faults)}", operands=operands(entry), site=user_site())
+        raise ArgumentError(
+            f"{entry.name} {'; '.join(faults)}",
+            operands=operands(entry),
+            site=user_site(),
+            help=f"call {entry.name}({', '.join(names)})",
+        )
     given.update(kwargs)
     return [given[name] for name in names]
 
@@ -81,7 +87,7 @@ def read_array(value: Any, dtype: str, rank: int, role: str) -> Array:
 
 def read_foreign(value: Any) -> Array:
     """An array of another library; by DLPack, unless that can't name its dtype (JAX's bfloat16)."""
-    convertible = hasattr(value, "__array__")
+    convertible = hasattr(value, "__array__") or hasattr(value, "__array_interface__")
     if hasattr(value, "__dlpack__"):
         try:
             return np.from_dlpack(value)
@@ -102,11 +108,12 @@ def read_number(value: bool | int | float, dtype: str, rank: int, role: str) -> 
         if rank:
             full = f"np.full(shape, {value!r}, {numpy_name(dtype)})"
             raise ShapeError(message, site=user_site(), help=f"numbers do not broadcast here: pass an array, {full}")
-        raise DTypeError(message, site=user_site())
+        raise DTypeError(message, site=user_site(), help=f"pass {numpy_name(dtype)}({value!r}) to have it converted")
     try:
         return np.array(value, NUMPY[dtype])
     except OverflowError:
-        raise ArgumentError(f"{role}: {value} does not fit {dtype}", site=user_site()) from None
+        message, help = f"{role}: {value} does not fit {dtype}", "pass a smaller number, or declare a wider dtype"
+        raise ArgumentError(message, site=user_site(), help=help) from None
 
 
 def integer(value: Any, role: str) -> int:
@@ -114,7 +121,9 @@ def integer(value: Any, role: str) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise ArgumentError(f"{role} is {value!r}, must be an integer", site=user_site()) from None
+        shown = f"a {type(value).__name__}" if hasattr(value, "__len__") and len(value) > 9 else repr(value)
+        message = f"{role} is {shown}, must be an integer"
+        raise ArgumentError(message, site=user_site(), help="pass a whole number of Python or NumPy") from None
 
 
 def conform(array: Array, dtype: str, role: str, cast: Cast = None) -> Array:
@@ -164,11 +173,11 @@ def given(wanted: Input, array: Array) -> Operand:
     return Operand(wanted.name, f"{type_text(wanted.dtype, wanted.shape)}, given {array_text(array)}")
 
 
-def rank_help(wanted: Input, array: Array) -> str | None:
-    """What to write where a batch dimension is missing or a trailing one is too many."""
+def rank_help(wanted: Input, array: Array) -> str:
+    """What to write where a batch dimension is missing, or axes are too many."""
     if array.ndim == len(wanted.shape) - 1:
         return f"add the missing axis: {wanted.name}[None] is {type_text(wanted.dtype, (1, *array.shape))}"
-    return None
+    return f"reshape it to ({', '.join(map(str, wanted.shape))})"
 
 
 def infer_symbols(
@@ -200,6 +209,7 @@ def infer_symbols(
                 f"{entry.name}: axis {axis} of {wanted.name} is {array.shape[axis]}, expected {dim}",
                 operands=[given(wanted, array), *[o for o in involved if o.role != wanted.name]],
                 site=user_site(),
+                help=f"pass {wanted.name} of shape ({', '.join(map(str, wanted.shape))})",
             )
     for name in entry.symbols:
         if name != free:
@@ -227,7 +237,12 @@ def bind_symbol(
     if symbols.setdefault(name, value) != value:
         first, second = origin[name], source
         message = f"{name} is {symbols[name]} in {first[0].name} but {value} in {second[0].name}"
-        raise ShapeError(f"{entry.name}: {message}", operands=[given(*first), given(*second)], site=user_site())
+        raise ShapeError(
+            f"{entry.name}: {message}",
+            operands=[given(*first), given(*second)],
+            site=user_site(),
+            help=f"pass arrays that agree on {name}",
+        )
     origin.setdefault(name, source)
 
 
@@ -240,11 +255,17 @@ def check_range(
 ) -> None:
     """`ShapeError` where a symbol has no value or one outside its range."""
     if name not in symbols:
-        raise ShapeError(f"{entry.name}: no argument determines {name}", operands=operands(entry), site=user_site())
+        raise ShapeError(
+            f"{entry.name}: no argument determines {name}",
+            operands=operands(entry),
+            site=user_site(),
+            help=f"an argument needs an axis that is {name} alone",
+        )
     value, symbol = symbols[name], signature.by_symbol[name]
     low, high, step = symbol.min, symbol.max, symbol.multiple_of
     if value < low or (high is not None and value > high) or value % step:
         limits = [f"at least {low}"] + ([f"at most {high}"] if high is not None else [])
         limits += [f"a multiple of {step}"] if step != 1 else []
         message = f"{entry.name}: {name} is {value}, must be {' and '.join(limits)}"
-        raise ShapeError(message, operands=[given(*origin)] if origin else (), site=user_site())
+        help = f"pass as many as that, or declare {name} otherwise with gr.dim"
+        raise ShapeError(message, operands=[given(*origin)] if origin else (), site=user_site(), help=help)

@@ -12,7 +12,9 @@ from typing import Any
 
 from graphc.errors import BuildError
 from graphc.runtime.elf import dynamic_names
+from graphc.runtime.files import expect_path
 from graphc.runtime.signature import Entry, Signature
+from graphc.sites import user_site
 
 PTR, SIZE, I32, I64, U64 = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
 HEAD = (PTR, PTR, SIZE)
@@ -28,7 +30,7 @@ class Artifact:
         try:
             self.library = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
         except OSError as error:
-            raise BuildError(f"{path} can't be loaded", help=str(error)) from None
+            raise BuildError(f"{path} can't be loaded", site=user_site(), help=str(error)) from None
         weakref.finalize(self, _ctypes.dlclose, self.library._handle).atexit = False
         self.path = path
         self._functions: dict[str, Function] = {}
@@ -97,12 +99,13 @@ def open_artifact(path: str | os.PathLike[str]) -> Artifact:
     The system's loader takes a path that it has loaded before for the same file, whatever has replaced it since;
     a replaced file is therefore loaded under another name.
     """
-    place = Path(path).resolve()
+    place = expect_path(path).resolve()
     try:
         status = place.stat()
         prefix = prefix_of(place)
     except OSError as error:
-        raise BuildError(f"{path} can't be loaded: {error.strerror}") from None
+        message, help = f"{path} can't be loaded: {error.strerror}", "give a file that program.build(path) has written"
+        raise BuildError(message, site=user_site(), help=help) from None
     identity = (status.st_dev, status.st_ino, status.st_mtime_ns)
     known = loaded.get(str(place))
     if known is not None and identities[str(place)] == identity:
@@ -119,7 +122,11 @@ def prefix_of(path: Path) -> str:
         prefix = name.removesuffix("_signature")
         if {f"{prefix}_{f}" for f in ("signature", "init", "error", "export", "import")} <= names:
             return prefix
-    raise BuildError(f"{path} is not a file that graphc has built")
+    raise BuildError(
+        f"{path} is not a whole file that graphc has built",
+        site=user_site(),
+        help="give a shared object that program.build(path) has written",
+    )
 
 
 def renamed(path: Path, prefix: str) -> Artifact:

@@ -156,7 +156,7 @@ class BoundEntry:
         entry = self.entry
         fault = map_fault(entry)
         if entry.batch is None or fault is not None:
-            raise ArgumentError(f"{entry.name}.map: {fault}", site=user_site())
+            raise ArgumentError(f"{entry.name}.map: {fault}", site=user_site(), help=f"call {entry.name}(…) itself")
         whole = self._prepare(args, kwargs, None, free=entry.batch)
         rows = whole.symbols[entry.batch]
         batch_size = positive(batch_size, f"{entry.name}.map: batch_size")
@@ -205,6 +205,7 @@ class BoundEntry:
                 + (" and have a batch dimension" if loop == "epoch" else "")
                 + f" have {loop}",
                 site=user_site(),
+                help=f"call {self.entry.name}(…)" + (", or .map(…)" if map_fault(self.entry) is None else ""),
             )
 
     def _prepare(self, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any, free: str | None = None) -> Call:
@@ -234,7 +235,8 @@ class BoundEntry:
         """How many batches the rows make; every one, the last too, has a size that the entry takes."""
         name = str(self.entry.batch)
         if rows == 0 and not self.entry.pure:
-            raise ShapeError(f"{self.entry.name}: an epoch needs at least one row", site=user_site())
+            message = f"{self.entry.name}: an epoch needs at least one row"
+            raise ShapeError(message, site=user_site(), help="leave the epoch out where there are no rows")
         full, last = divmod(rows, batch_size)
         for size in [batch_size] * (full > 0) + [last] * (last > 0):
             check_range(self.state.signature, self.entry, name, {**symbols, name: size})
@@ -376,7 +378,7 @@ def positive(value: int, role: str) -> int:
     """A Python or NumPy integer that is at least 1."""
     number = integer(value, role)
     if number < 1:
-        raise ArgumentError(f"{role} is {number}, must be at least 1", site=user_site())
+        raise ArgumentError(f"{role} is {number}, must be at least 1", site=user_site(), help="pass 1 or more")
     return number
 
 

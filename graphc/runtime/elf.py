@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from graphc.errors import BuildError, InternalError, TargetError
+from graphc.errors import InternalError, TargetError
 from graphc.records import Record
 
 ET_REL, ET_DYN = 1, 3
@@ -101,7 +101,7 @@ def read_object(content: bytes) -> Object:
 
 
 def dynamic_names(content: bytes) -> list[str]:
-    """The names that a shared object exports; `BuildError` where it is not a whole ELF file."""
+    """The names that a shared object exports; none where it is not a whole ELF file."""
     try:
         _, _, _, _, _, _, table, _, _, _, _, _, count, _ = HEADER.unpack_from(content)
         headers = [SECTION_HEADER.unpack_from(content, table + i * SECTION_HEADER.size) for i in range(count)]
@@ -112,7 +112,7 @@ def dynamic_names(content: bytes) -> list[str]:
                 return [s.name for s in read_symbols(content[header[4] : header[4] + header[5]], text) if s.section]
     except (struct.error, ValueError, IndexError):
         pass
-    raise BuildError("the file is not a whole shared object")
+    return []
 
 
 def read_symbols(table: bytes, strings: bytes) -> Iterator[Symbol]:

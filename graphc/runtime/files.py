@@ -5,8 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from graphc.errors import ArgumentError
+from graphc.sites import user_site
+
 TEMPORARY = ".tmp-"
 """How names of files being written start."""
+
+
+def expect_path(path: object) -> Path:
+    """A path as users give it. Raises `ArgumentError` for what is none."""
+    if isinstance(path, (str, os.PathLike)):
+        return Path(path)
+    raise ArgumentError(f"{path!r} is not a path", site=user_site(), help='give a text, such as "digits.so", or a Path')
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphc.errors import MissingNameError, UnsupportedError
-from graphc.runtime.arguments import Cast
+from graphc.errors import ArgumentError, MissingNameError, UnsupportedError
+from graphc.runtime.arguments import CASTS, Cast
 from graphc.runtime.artifact import Artifact, open_artifact
 from graphc.runtime.call import BoundEntry
 from graphc.runtime.signature import Signature
@@ -23,7 +23,13 @@ class Compiled:
     """Entries, each an attribute of its name, over one state, in which `init(seed=0)` has run."""
 
     def __init__(self, artifact: Artifact, seed: int = 0, cast: Cast = None):
-        """`cast="same_kind"` converts arguments of a wrong dtype where NumPy's rule of that name allows it."""
+        """`cast="same_kind"` converts arguments of a wrong dtype where NumPy's rule of that name allows it.
+
+        Raises `ArgumentError` for another `cast`.
+        """
+        if cast not in CASTS:
+            help = "None refuses other dtypes, 'same_kind' converts by NumPy's rule of that name"
+            raise ArgumentError(f"cast={cast!r} is no rule", site=user_site(), help=help)
         self._artifact, self._cast = artifact, cast
         #: What `build` calls with the state's image; None for a program that was loaded from a file.
         self.builder: Builder | None = None
@@ -32,10 +38,12 @@ class Compiled:
         self.__dict__.update(self.entries)
 
     def __getattr__(self, name: str) -> BoundEntry:
-        message = f"the program has no entry {name!r}; it has {', '.join(self.__dict__.get('entries', ()))}"
-        if name == "fit":
-            raise MissingNameError(message, site=user_site(), help="train.fit(compiled, (x, y))")
-        raise AttributeError(message)
+        entries = ", ".join(self.__dict__.get("entries", ()))
+        message = f"the program has no entry {name!r}"
+        if name.startswith("_"):
+            raise AttributeError(message)
+        help = "train.fit(compiled, (x, y))" if name == "fit" else f"it has {entries}"
+        raise MissingNameError(message, site=user_site(), help=help)
 
     def __repr__(self) -> str:
         lines = [f"  {entry!r}" for entry in self.entries.values()]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import ArgumentError, DTypeError, ShapeError
-from graphc.runtime.arguments import NUMPY, Array, array_text, type_text
+from graphc.runtime.arguments import NUMPY, Array, array_text, numpy_name, type_text
 from graphc.runtime.dims import evaluate
 from graphc.runtime.memory import Bytes
 from graphc.runtime.signature import Entry, Output
@@ -69,7 +69,7 @@ def output_shape(entry: Entry, output: Output, symbols: Mapping[str, int]) -> tu
     if any(size < 0 for size in shape):
         at = ", ".join(f"{name} = {value}" for name, value in symbols.items())
         message = f"{entry.name}: {output.name} would have shape {shape} at {at}"
-        raise ShapeError(message, site=user_site())
+        raise ShapeError(message, site=user_site(), help="pass arguments of other sizes")
     return shape
 
 
@@ -79,7 +79,7 @@ def new_array(entry: Entry, output: Output, shape: tuple[int, ...]) -> Array:
         return np.empty(shape, NUMPY[output.dtype])
     except ValueError:
         message = f"{entry.name}: {output.name} is {type_text(output.dtype, shape)}, which no memory holds"
-        raise ShapeError(message, site=user_site()) from None
+        raise ShapeError(message, site=user_site(), help="pass arguments of other sizes") from None
 
 
 def structure_error(entry: Entry) -> Any:
@@ -97,17 +97,20 @@ def check_out(entry: Entry, output: Output, shape: tuple[int, ...], array: Any) 
     """An `out` array is what the code writes to as it is."""
     role = f"{entry.name}: out array {output.name}"
     wanted = type_text(output.dtype, shape)
+    fresh = f"use np.empty({shape}, {numpy_name(output.dtype)})"
     if not isinstance(array, np.ndarray):
-        raise ArgumentError(f"{role} is a {type(array).__name__}, not a NumPy array", site=user_site())
+        message = f"{role} is a {type(array).__name__}, not a NumPy array"
+        raise ArgumentError(message, site=user_site(), help=fresh)
     if array.dtype != NUMPY[output.dtype]:
-        raise DTypeError(f"{role} is {array_text(array)} ({array.dtype.str}), expected {wanted}", site=user_site())
+        message = f"{role} is {array_text(array)} ({array.dtype.str}), expected {wanted}"
+        raise DTypeError(message, site=user_site(), help=fresh)
     if array.shape != shape:
-        raise ShapeError(f"{role} is {array_text(array)}, expected {wanted}", site=user_site())
+        raise ShapeError(f"{role} is {array_text(array)}, expected {wanted}", site=user_site(), help=fresh)
     flags = array.flags
     lacking = [n for n, good in (("contiguous", flags.c_contiguous), ("aligned", flags.aligned)) if not good]
     lacking += [] if flags.writeable else ["writable"]
     if lacking:
-        raise ArgumentError(f"{role} is not {' or '.join(lacking)}", site=user_site(), help="use np.empty")
+        raise ArgumentError(f"{role} is not {' or '.join(lacking)}", site=user_site(), help=fresh)
 
 
 def check_apart(entry: Entry, arrays: Sequence[Array], state: Bytes) -> None:
@@ -115,7 +118,7 @@ def check_apart(entry: Entry, arrays: Sequence[Array], state: Bytes) -> None:
     for i, array in enumerate(arrays):
         if any(np.may_share_memory(array, other) for other in (*arrays[:i], state)):
             message = f"{entry.name}: an out array overlaps another one, or the state"
-            raise ArgumentError(message, site=user_site())
+            raise ArgumentError(message, site=user_site(), help="give each result memory of its own")
 
 
 def apart(inputs: Sequence[Array], outputs: Sequence[Array], state: Bytes) -> list[Array]:

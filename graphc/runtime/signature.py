@@ -12,6 +12,7 @@ from graphc.errors import BuildError
 from graphc.records import Record
 from graphc.runtime.dims import Dim
 from graphc.runtime.tree import Tree, count
+from graphc.sites import user_site
 
 #: The version of the C ABI and of this description; a file of another one is refused.
 ABI = 1
@@ -164,16 +165,18 @@ class Signature(Record):
             record = json.loads(text)
             abi = record["abi"]
         except (ValueError, KeyError, TypeError):
-            raise BuildError("the file's signature can't be read") from None
+            raise BuildError("the file's signature can't be read", site=user_site(), help="build it again") from None
         if abi != ABI:
             raise BuildError(
                 f"the file has ABI version {abi}, this graphc knows {ABI}",
+                site=user_site(),
                 help=f"build it again, or load it with graphc {record.get('graphc', 'of that version')}",
             )
         try:
             return signature_of(record)
         except (KeyError, TypeError) as error:
-            raise BuildError(f"the file's signature lacks or misspells {error}") from None
+            message = f"the file's signature lacks or misspells {error}"
+            raise BuildError(message, site=user_site(), help="build it again") from None
 
 
 def signature_of(record: Mapping[str, Any]) -> Signature:

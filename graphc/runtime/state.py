@@ -15,12 +15,14 @@ from graphc.runtime import targets
 from graphc.runtime.arguments import NUMPY, Array, array_text, conform, integer, read_array, type_text
 from graphc.runtime.artifact import Artifact
 from graphc.runtime.fast import Cell
-from graphc.runtime.files import write_atomically
+from graphc.runtime.files import expect_path, write_atomically
 from graphc.runtime.memory import Workspaces, address_of, aligned_bytes
 from graphc.runtime.signature import DTYPES, StateVariable
 from graphc.sites import user_site
 
 E_CPU = 6
+
+SAVED = "give a file that save(path) has written"
 
 
 class State(Mapping[str, Array]):
@@ -66,6 +68,7 @@ class State(Mapping[str, Array]):
             lacking = [f for f in self.signature.features if targets.CPUINFO.get(f, f) not in flags]
             raise TargetError(
                 f"{self.artifact.path} needs a CPU with {', '.join(lacking) or 'features that this one lacks'}",
+                site=user_site(),
                 help="build it again with a cpu= that this machine has, such as cpu='x86-64-v3'",
             )
         if status:
@@ -150,7 +153,8 @@ class State(Mapping[str, Array]):
         array = conform(read_array(value, variable.dtype, len(variable.shape), role), variable.dtype, role)
         if array.shape != variable.shape:
             expected = type_text(variable.dtype, variable.shape)
-            raise ShapeError(f"{role} is {expected}, given {array_text(array)}", site=user_site())
+            message, help = f"{role} is {expected}, given {array_text(array)}", "nothing broadcasts into the state"
+            raise ShapeError(message, site=user_site(), help=help)
         return array.copy() if np.may_share_memory(array, self.memory) else array
 
     def succeed(self, status: int, variable: StateVariable) -> None:
@@ -164,24 +168,29 @@ class State(Mapping[str, Array]):
         """Write every variable in logical layout to a safetensors file, which appears whole or not at all."""
         from safetensors.numpy import save
 
+        place = expect_path(path)
         content = save(self.copy(), {"graphc": self.signature.graphc, "program": self.signature.prefix})
         try:
-            write_atomically(Path(path), content)
+            write_atomically(place, content)
         except OSError as error:
-            raise BuildError(f"could not write {path}: {error.strerror}", site=user_site()) from None
+            message, help = f"could not write {path}: {error.strerror}", "give a path in a directory that exists"
+            raise BuildError(message, site=user_site(), help=help) from None
 
     def restore(self, path: str | Path) -> None:
         """Read what `save` wrote. `StateError` lists every unknown, missing or unfitting name; then none changes."""
         from safetensors import SafetensorError, deserialize
 
+        place = expect_path(path)
         try:
-            content = Path(path).read_bytes()
+            content = place.read_bytes()
             tensors = deserialize(content)  # type: ignore[no-untyped-call]
             values = {name: stored_array(tensor) for name, tensor in tensors}
         except OSError as error:
-            raise StateError(f"{path} can't be read: {error.strerror}", site=user_site()) from None
+            message = f"{path} can't be read: {error.strerror}"
+            raise StateError(message, site=user_site(), help=SAVED) from None
         except (SafetensorError, ValueError) as error:
-            raise StateError(f"{path} is not a whole safetensors file: {error}", site=user_site()) from None
+            message = f"{path} is not a whole safetensors file: {error}"
+            raise StateError(message, site=user_site(), help=SAVED) from None
         faults = [f"{name}: missing in the file" for name in self if name not in values]
         faults += [f"{name}: not a variable of this program" for name in values if name not in self]
         for name in self:

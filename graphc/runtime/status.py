@@ -36,7 +36,8 @@ def status_error(
     if status == Status.SIZE:
         at = ", ".join(f"{name} = {value}" for name, value in symbols.items()) or "these arguments"
         failed = (c.reason for c in entry.checks if evaluate(c.size, symbols) < c.minimum)
-        return ShapeError(f"{entry.name} can't run at {at}: {next(failed, text)}", site=user_site())
+        message = f"{entry.name} can't run at {at}: {next(failed, text)}"
+        return ShapeError(message, site=user_site(), help="pass arguments of other sizes")
     if status == Status.NUMERICS:
         return NumericsError(
             f"{entry.name}: {text}", site=user_site(), help="program.compile(check=…) in Python names the operation"
@@ -61,5 +62,6 @@ def index_error(entry: Entry, arrays: Sequence[Array]) -> IndexRangeError | None
             place = np.unravel_index(int(np.argmax(outside)), array.shape)
             index = f"[{', '.join(str(int(i)) for i in place)}]" if place else ""
             message = f"{entry.name}: {wanted.name}{index} is {array[place]}, outside {wanted.low}..{wanted.high}"
-            return IndexRangeError(message, site=user_site())
+            help = "indices count from 0; gr.clip in the entry would bring others into the range"
+            return IndexRangeError(message, site=user_site(), help=help)
     return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graphc.errors import TargetError
 from graphc.records import Record
+from graphc.sites import user_site
 
 #: The x86 features that change what graphc emits, in the names LLVM gives them.
 V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
@@ -93,6 +94,6 @@ def target(cpu: str = "native") -> Target:
     """
     if cpu == "native":
         return native()
-    if cpu not in NAMED:
-        raise TargetError(f"unknown cpu {cpu!r}", help=f"use one of native, {', '.join(NAMED)}")
+    if not isinstance(cpu, str) or cpu not in NAMED:
+        raise TargetError(f"unknown cpu {cpu!r}", site=user_site(), help=f"use one of native, {', '.join(NAMED)}")
     return x86(cpu, NAMED[cpu])
