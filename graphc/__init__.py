@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # `as` exports a name to strict type checkers
     )
     from graphc.frontend.interpret import interpret as interpret
     from graphc.frontend.jit import jit as jit
+    from graphc.frontend.printing import debug_print as debug_print
     from graphc.frontend.probe import tap as tap
     from graphc.frontend.program import Entry as Entry, Program as Program
     from graphc.frontend.tensor import Tensor as Tensor
@@ -96,6 +97,7 @@ _NAMES = {
     "graphc.frontend.variable": ("Initial", "Variable"),
     "graphc.frontend.program": ("Entry", "Program"),
     "graphc.frontend.jit": ("jit",),
+    "graphc.frontend.printing": ("debug_print",),
     "graphc.frontend.probe": ("tap",),
     "graphc.frontend.interpret": ("interpret",),
     "graphc.frontend.transforms": ("grad", "gradients", "value_and_grad"),

@@ -17,13 +17,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from graphc import config, version
 from graphc.errors import ArgumentError, NumericsError, UnsupportedError
-from graphc.frontend.trace import TracedEntry, TracedProgram
+from graphc.frontend.printing import print_all
+from graphc.frontend.trace import TracedEntry, TracedProgram, silent
 from graphc.ir.text import print_graph, segments
 from graphc.records import Record
 from graphc.runtime import signature as sig
@@ -74,9 +76,10 @@ def compile_program(
     path = known or cache.put(key, shared_object(program, options))
     compiled = Compiled(open_artifact(path), cast=cast)
     compiled.builder = partial(build_program, program, cpu=cpu, check=check, activation_memory_budget=budget)
-    if numerics is not None:
-        for entry in program.entries:
-            compiled.entries[entry.name].explain = partial(explain, entry, numerics)
+    for entry in program.entries:
+        bound = compiled.entries[entry.name]
+        bound.explain = partial(explain, entry, numerics) if numerics is not None else None
+        bound.printer = partial(print_all, entry.prints) if entry.prints else None
     return compiled
 
 
@@ -119,7 +122,8 @@ def build_program(
     budget, numerics = checked_budget(activation_memory_budget), checked_kind(check)
     name = c_prefix(place.stem if prefix is None else prefix)
     options = Options(name, targets.target(cpu), budget, numerics)
-    chosen = program if entries is None else with_entries(program, entries)
+    quiet = replace(program, entries=tuple(silent(e) for e in program.entries))
+    chosen = quiet if entries is None else with_entries(quiet, entries)
     emitted, signature = emit_program(chosen, options, image)
     write_output(emit_object(emitted.text, options.target), emitted.exports, place, linker)
     write_file(place.with_suffix(".h"), header_text(signature).encode())

@@ -20,7 +20,7 @@ def entry_abi(entry: TracedEntry, schedule: EntrySchedule, prefix: str) -> Entry
     """The C interface of an entry."""
     ranges = tuple(None if i.low is None or i.high is None else (i.low, i.high) for i in entry.inputs)
     minimums = tuple((c.size, c.minimum) for c in entry.checks)
-    return EntryAbi(schedule, f"{prefix}_{entry.name}", ranges, minimums, entry.batch)
+    return EntryAbi(schedule, f"{prefix}_{entry.name}", ranges, minimums, entry.batch, entry.returned)
 
 
 def describe(

@@ -49,8 +49,8 @@ OTHERS = {
     ),
     "Facts of dtypes": ("can_cast finfo iinfo isdtype result_type", "test_array_names.py"),
     "Programs": (
-        "Entry Initial Program Variable check_grads interpret jit load tap",
-        "test_frontend.py, test_call.py, test_gradcheck.py, test_inspect.py",
+        "Entry Initial Program Variable check_grads debug_print interpret jit load tap",
+        "test_frontend.py, test_call.py, test_gradcheck.py, test_inspect.py, test_printing.py",
     ),
     "Derivatives and batches": (
         "checkpoint custom_gradient custom_vjp grad gradients hessian hvp jacfwd jacobian jacrev jvp linearize remat "

@@ -26,6 +26,7 @@ from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import Size, Symbol
 from graphc.runtime.status import Status
+from graphc.schedule.access import Buffer
 from graphc.schedule.epoch import depends, runs_epochs
 from graphc.schedule.layout import StateLayout
 from graphc.schedule.program import EntrySchedule
@@ -42,6 +43,7 @@ class EntryAbi:
     ranges: tuple[tuple[int, int] | None, ...]  # of each input's values, where it is an index
     minimums: tuple[tuple[Size, int], ...]  # sizes that must not be smaller
     batch: str | None  # the symbol that minibatches run over
+    returned: int  # how many of its outputs are returned; the others are printed
 
     @property
     def pure(self) -> bool:
@@ -54,10 +56,15 @@ class EntryAbi:
         return tuple(depends(b.type.shape[:1], self.batch) for b in self.schedule.inputs)
 
     @property
+    def results(self) -> tuple[Buffer, ...]:
+        """The outputs that are returned."""
+        return self.schedule.outputs[: self.returned]
+
+    @property
     def has_epoch(self) -> bool:
         """Whether it writes state, minibatches can be cut from its inputs, and its results averaged."""
         inputs = [b.type for b in self.schedule.inputs]
-        return not self.pure and runs_epochs(inputs, [b.type for b in self.schedule.outputs], self.batch)
+        return not self.pure and runs_epochs(inputs, [b.type for b in self.results], self.batch)
 
 
 class EntryEmitter:

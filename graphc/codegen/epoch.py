@@ -14,7 +14,7 @@ from math import prod
 from graphc.codegen.abi import HEAD, EntryEmitter
 from graphc.codegen.address import MEMORY, Sizes
 from graphc.codegen.copy import COPY_BYTES
-from graphc.codegen.guards import INVALID, Checks, check_state, check_workspace, is_null, status
+from graphc.codegen.guards import INVALID, NULL, Checks, check_state, check_workspace, is_null, status
 from graphc.codegen.lanes import Lanes
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
@@ -100,7 +100,7 @@ class EpochEmitter:
             inputs[buffer] = end
             end = b.add(end, sizes(align_up(prod(buffer.type.shape) * buffer.type.dtype.itemsize, ALIGN)))
         outputs: dict[Buffer, Value] = {}
-        for buffer in self.entry.entry.outputs:
+        for buffer in self.entry.abi.results:
             outputs[buffer] = end
             end = b.add(end, sizes(align_up(prod(buffer.type.shape) * 8, ALIGN) * 2))
         return inputs, outputs, end
@@ -149,13 +149,15 @@ class EpochEmitter:
             n = b.minimum(batch, b.sub(rows, start))
             pointers = self.batch_pointers(b, workspace, arrays, inputs, start, n, rows, seed)
             results = [b.gep("i8", workspace, place) for place in outputs.values()]
+            results += [NULL] * (len(entry.entry.outputs) - len(results))
             symbols = self.symbols_at(b, n)
             values = [symbols[s.name] for s in entry.entry.symbols]
             arena = b.gep("i8", workspace, own)
             entry.run(b, state, arena, *values, *pointers, *results)
             self.accumulate(b, sizes, workspace, outputs, n)
         last = b.minimum(b.mul(b.add(first, count), batch), rows)
-        self.deliver(b, sizes, workspace, outputs, arrays[len(entry.entry.inputs) :], b.sub(last, b.mul(first, batch)))
+        targets = arrays[len(entry.entry.inputs) :]
+        self.deliver(b, sizes, workspace, outputs, targets, b.sub(last, b.mul(first, batch)))
         b.ret(status(Status.OK))
         return name
 
@@ -222,7 +224,7 @@ class EpochEmitter:
     ) -> None:  # fmt: skip
         """The means, into the outputs that were asked for."""
         weight = b.cast("sitofp", rows, "double")
-        for (buffer, place), array in zip(places.items(), arrays, strict=True):
+        for (buffer, place), array in zip(places.items(), arrays, strict=False):
             _, total, element = self.pair(b, sizes, workspace, buffer, place)
             wanted = b.select(is_null(b, array), b.i64(0), sizes(prod(buffer.type.shape)))
             with b.loop(b.i64(0), wanted) as loop:

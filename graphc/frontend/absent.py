@@ -51,7 +51,6 @@ ALTERNATIVES = {
     "isin": "gr.any(x[..., None] == values, axis=-1)", "array_equal": "gr.all(x == y)",
     "spacing": "gr.nextafter(x, gr.inf) - x", "frexp": "gr.floor(gr.log2(gr.abs(x)))", "ldexp": "x * gr.exp2(n)",
     **dict.fromkeys(("vectorize", "apply_along_axis", "apply_over_axes", "frompyfunc"), "gr.vmap"),
-    "debug_print": "gr.tap(name, x), and values() of the compiled entry; gr.interpret(entry) runs its body on numbers",
     **dict.fromkeys(("mm", "bmm", "mv"), "gr.matmul, or x @ y"), "t": "x.T",
     **dict.fromkeys(
         ("relu", "gelu", "silu", "elu", "selu", "softplus", "softmax", "log_softmax", "layer_norm", "conv", "max_pool"),

@@ -89,9 +89,11 @@ def traced_body(recording: Recording, what: str, *indices: Node) -> Iterator[Non
     """Operations inside belong to a body; random numbers differ with the indices. Raises where state is assigned."""
     before = {variable: len(values) for variable, values in recording.history.items()}
     recording.indices.extend(indices)
+    recording.bodies += 1
     try:
         yield
     finally:
+        recording.bodies -= 1
         del recording.indices[len(recording.indices) - len(indices) :]
     for variable, values in recording.history.items():
         if len(values) > before.get(variable, 1):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from graphc.errors import ArgumentError, Operand
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import Recording, current, describe
+from graphc.frontend.standins import stands_alone
 from graphc.frontend.tensor import Tensor, TensorLike
-from graphc.frontend.trace import TracedProgram, finished, made_anew, trace_function, variable_infos
-from graphc.ir.graph import reachable
-from graphc.ir.node import Array, Input, Node, Read
+from graphc.frontend.trace import TracedProgram, finished, made_anew, silent, trace_function, variable_infos
+from graphc.ir.node import Array, Node, Read
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def probing(entry: Entry, select: Selection) -> TracedProgram:
     def body(**arguments: Any) -> Any:
         return select(current(), entry.function(**arguments))
 
-    traced = trace_function(body, entry.types, entry.name, program.names, program.counter, entry.site)
+    traced = silent(trace_function(body, entry.types, entry.name, program.names, program.counter, entry.site))
     graph = traced.graph.with_roots(traced.graph.outputs, ())
     read = {node.op.variable for node in graph.nodes() if isinstance(node.op, Read)}
     variables = tuple(v for v in variable_infos(program.names) if v.name in read)
@@ -123,11 +123,6 @@ def tensors_in(path: str, value: Any) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, (Mapping, tuple, list)):
         for key, part in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from tensors_in(f"{path or 'network'}[{key}]", part)
-
-
-def stands_alone(node: Node) -> bool:
-    """Whether a value depends on the entry's arguments and state only, not on a loop's round or a stand-in."""
-    return not any(isinstance(n.op, Input) and n.op.name.startswith("#") for n in reachable([node]))
 
 
 def numbered(name: str, taken: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, Site, TraceError
 from graphc.frontend.names import Names
@@ -13,6 +13,7 @@ from graphc.ir.dim import Dim, Size, Symbol, excludes_zero, known_le, parse, sym
 from graphc.ir.node import Constant, Input, Node, Op, Read, Scope
 from graphc.ir.types import TensorType
 from graphc.records import Record
+from graphc.runtime.tree import Tree
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ class Check(Record):
     minimum: int
     message: str
     site: Site | None = None
+
+
+class Print(Record):
+    """What `gr.debug_print` was given: a template, and a tree of (arguments, named ones) over leaves."""
+
+    template: str
+    tree: Tree
+    leaves: tuple[Any, ...]
+    site: Site | None
 
 
 class Recording:
@@ -57,6 +67,8 @@ class Recording:
         self.training: bool | None = None
         self.random_sites = 0
         self.taps: dict[str, Tensor] = {}  # what `gr.tap` named
+        self.prints: list[Print] = []
+        self.bodies = 0  # of loops and branches that operations are inside of
         self.results: list[tuple[str, Tensor]] = []  # what layers gave, by path, in the order of calls' ends
         self.indices: list[Node] = []  # of the vmaps that operations are inside of: scalars, the innermost last
         self.known: Values | None = None

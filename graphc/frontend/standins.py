@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphc.frontend.printing import over
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.structure import map_leaves
 from graphc.frontend.tensor import Tensor
 from graphc.ir.graph import reachable
-from graphc.ir.node import Node
+from graphc.ir.node import Input, Node
 
 
 class StandIns:
@@ -50,10 +51,16 @@ class StandIns:
         return map_leaves(lambda leaf: Tensor(self.node(as_tensor(leaf).node)), value)
 
     def state(self) -> None:
-        """What the function assigned, and what its layers and taps gave, over the arguments."""
-        results, taps = self.recording.results, self.recording.taps
+        """What the function assigned, and what its layers, taps and prints gave, over the arguments."""
+        results, taps, prints = self.recording.results, self.recording.taps, self.recording.prints
         results[self.seen :] = [(path, Tensor(self.node(tensor.node))) for path, tensor in results[self.seen :]]
         taps.update({name: Tensor(self.node(tensor.node)) for name, tensor in taps.items()})
+        prints[:] = [over(made, self.node) for made in prints]
         for variable, values in self.recording.history.items():
             values[:] = [self.node(value) for value in values]
             self.recording.values[variable] = values[-1]
+
+
+def stands_alone(node: Node) -> bool:
+    """Whether a value depends on the entry's arguments and state only, not on a loop's round or a stand-in."""
+    return not any(isinstance(n.op, Input) and n.op.name.startswith("#") for n in reachable([node]))

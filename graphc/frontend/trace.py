@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from graphc.errors import ArgumentError, GraphcError, InternalError, Operand, Site, TraceError
+from graphc.frontend.printing import no_one_value, tensors_of
 from graphc.frontend.promotion import as_tensor, constant
 from graphc.frontend.random import Key, advance, key, named_key
-from graphc.frontend.recording import Check, Recording
+from graphc.frontend.recording import Check, Print, Recording
+from graphc.frontend.standins import stands_alone
 from graphc.frontend.structure import flatten, leaf_names, leaf_paths
 from graphc.frontend.tensor import Tensor
 from graphc.frontend.variable import Initial, Variable
@@ -21,7 +23,7 @@ from graphc.ir.node import Array, Input, Node, Read
 from graphc.ir.types import TensorType, i64
 from graphc.ops.order import Custom, without_rules
 from graphc.records import Record
-from graphc.runtime.tree import Tree, unflatten
+from graphc.runtime.tree import Tree, count, unflatten
 from graphc.sites import user_site
 
 if TYPE_CHECKING:
@@ -52,8 +54,9 @@ class VariableInfo(Record):
 class TracedEntry(Record):
     """One entry as a pure graph, its signature, and the checks its prologue makes.
 
-    `tree` is the structure of the outputs over the numbers of the graph's outputs; `outputs` names these;
-    `paths` says which layer or composite function a node came from.
+    `tree` is the structure of what is returned over the numbers of the graph's outputs; `outputs` names these. After
+    what is returned come the tensors of `prints`, in order. `paths` says which layer or composite function a node came
+    from.
     """
 
     name: str
@@ -64,6 +67,12 @@ class TracedEntry(Record):
     checks: tuple[Check, ...]
     paths: Mapping[Node, str]
     site: Site | None = None
+    prints: tuple[Print, ...] = ()
+
+    @property
+    def returned(self) -> int:
+        """How many of the outputs are returned."""
+        return count(self.tree)
 
     @property
     def pure(self) -> bool:
@@ -147,13 +156,31 @@ def trace_function(
             recording.known = watch([node for node, _ in infos])
         result = function(**arguments)
         leaves, tree = flatten(result)
-        outputs = tuple(output(leaf, name, site).node for leaf in leaves)
+        outputs = [output(leaf, name, site).node for leaf in leaves]
+        outputs += printed(recording)
         advance(recording)
         updates = changed(recording)
-    graph = Graph(name, recording.scope, tuple(node for node, _ in infos), outputs, updates)
+    graph = Graph(name, recording.scope, tuple(node for node, _ in infos), tuple(outputs), updates)
     inputs = tuple(InputInfo(label, n.type, *recording.ranges.get(n, (None, None))) for n, label in infos)
-    labels, checks = tuple(leaf_names("out", result)), tuple(recording.checks.values())
-    return TracedEntry(name, graph, inputs, labels, tree, checks, recording.paths, site)
+    labels = (*leaf_names("out", result), *(f"printed {i}" for i in range(len(outputs) - len(leaves))))
+    checks, prints = tuple(recording.checks.values()), tuple(recording.prints)
+    return TracedEntry(name, graph, inputs, labels, tree, checks, recording.paths, site, prints)
+
+
+def printed(recording: Recording) -> list[Node]:
+    """What `gr.debug_print` is to print. Raises `ArgumentError` for what has no value of its own."""
+    for made in recording.prints:
+        if not all(stands_alone(x.node) for x in tensors_of(made)):
+            raise no_one_value(made)
+    return [x.node for made in recording.prints for x in tensors_of(made)]
+
+
+def silent(entry: TracedEntry) -> TracedEntry:
+    """The entry without what it prints."""
+    if not entry.prints:
+        return entry
+    graph = entry.graph.with_roots(entry.graph.outputs[: entry.returned], entry.graph.updates)
+    return replace(entry, graph=graph, outputs=entry.outputs[: entry.returned], prints=())
 
 
 def made_anew(variable: str, entry: str, site: Site | None) -> TraceError:

@@ -73,7 +73,7 @@ class BoundEntry:
         self.origin: Origin | None = None
         #: Names the operation whose numbers went bad; None where nothing is known but the file.
         self.explain: Explain | None = None
-        #: Prints, from the results of a call, what `gr.debug_print` asks for.
+        #: Prints what a call gave for `gr.debug_print`.
         self.printer: Callable[[Sequence[Array]], None] | None = None
         self._artifact: Artifact = state.artifact
         self._function = self._artifact.entry(entry)
@@ -87,7 +87,7 @@ class BoundEntry:
 
     def __repr__(self) -> str:
         takes = ", ".join(f"{i.name}: {type_text(i.dtype, i.shape)}" for i in self.entry.inputs)
-        gives = ", ".join(f"{o.name}: {type_text(o.dtype, o.shape)}" for o in self.entry.outputs)
+        gives = ", ".join(f"{o.name}: {type_text(o.dtype, o.shape)}" for o in self.entry.returned)
         return f"<entry {self.entry.name}({takes}) -> {gives}>"
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -262,7 +262,7 @@ class BoundEntry:
         pointers = [address_of(a) for a in (*call.inputs, *call.results.arrays)]
         status = function(self.state.address, workspace, size, *dims, *pointers, *tail)
         if self.printer is not None and status in (Status.OK, Status.NUMERICS):
-            self.printer(call.results.arrays)
+            self.printer(call.results.printed)
         if status == Status.NUMERICS and self.explain is not None:
             raise self.explain(call.inputs, {v.name: self.state.read(v) for v in self.state.signature.state}, where)
         if status:
@@ -368,7 +368,7 @@ def map_fault(entry: Entry) -> str | None:
     for value in entry.inputs:
         if any(entry.batch in symbols_of(dim) for dim in value.shape[value.shape[:1] == (entry.batch,) :]):
             return f"{value.name} has the batch dimension elsewhere than in front"
-    for result in entry.outputs[: entry.returned]:
+    for result in entry.returned:
         if result.shape[:1] != (entry.batch,):
             return f"{result.name} has no batch dimension to join"
     return None

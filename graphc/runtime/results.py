@@ -27,8 +27,13 @@ class Results:
 
     @property
     def returned(self) -> list[Array]:
-        """Those that the caller gets; others are only printed."""
-        return self.arrays[: self.entry.returned]
+        """Those that the caller gets."""
+        return self.arrays[: len(self.entry.returned)]
+
+    @property
+    def printed(self) -> list[Array]:
+        """Those that are printed."""
+        return self.arrays[len(self.entry.returned) :]
 
     def tree(self) -> Any:
         """The entry's structure: rank 0 as a NumPy scalar, except in the caller's arrays."""
@@ -58,7 +63,7 @@ def results_for(entry: Entry, symbols: Mapping[str, int], out: Any, state: Bytes
 
 def results_into(entry: Entry, symbols: Mapping[str, int], returned: Sequence[Array]) -> Results:
     """Results that go to some arrays; what is only printed gets new ones."""
-    printed = entry.outputs[entry.returned :]
+    printed = entry.outputs[len(returned) :]
     own = [new_array(entry, output, output_shape(entry, output, symbols)) for output in printed]
     return Results(entry, [*returned, *own], frozenset())
 

@@ -121,9 +121,9 @@ class Entry(Record):
     workspace_max: int | None = None
 
     @cached_property
-    def returned(self) -> int:
-        """How many of the outputs are returned: the first ones. Those after them are printed."""
-        return count(self.tree)
+    def returned(self) -> tuple[Output, ...]:
+        """The outputs that a call returns; those after them are printed."""
+        return self.outputs[: count(self.tree)]
 
 
 class Signature(Record):

@@ -21,7 +21,7 @@ UNNAMED, FIGURE = "out", "loss"
 
 def figure_names(entry: BoundEntry) -> list[str | None]:
     """The figure that each output of an entry is: its name, `loss` for a lone one without; None for arrays."""
-    names = [None if output.shape else output.name for output in entry.entry.outputs]
+    names = [None if output.shape else output.name for output in entry.entry.returned]
     return [FIGURE] if names == [UNNAMED] else names
 
 
