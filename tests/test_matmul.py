@@ -99,6 +99,8 @@ PLANS = {
     "packed blocks of k": {"block_rows": 8, "block_depth": 32, "height": 4, "pack": True, "group": 2},
     "unrolled": {"unroll": 5},
     "groups": {"group": 4, "width": 1, "pack": True, "block_rows": 0},
+    "overlapped": {"overlap": True, "block_rows": 16, "height": 8, "width": 1},
+    "overlapped in groups": {"overlap": True, "block_rows": 12, "height": 6, "width": 2, "pack": True, "group": 2},
 }
 
 LEFT_PLANS = {
@@ -112,7 +114,7 @@ LEFT_PLANS = {
 @pytest.mark.parametrize("m", [None, 41])
 def test_every_plan_gives_the_same_bits(change: dict[str, int], m: int | None) -> None:
     left, right = matrices(41, 100, 85, "f32")
-    plan = replace(plan_matmul(BEST, "f32", m, 100, 85, "row", "row"), **change)  # type: ignore[arg-type]
+    plan = replace(plan_matmul(BEST, "f32", m, 100, 85, "row", "row", epilogue_cost=3), **change)  # type: ignore[arg-type]
     got = Kernel(Case(BEST, (m, 100, 85), plan=plan))(left, right)
     check(got, left, right)
     assert got.tobytes() == Kernel(Case(BEST, (None, None, None)))(left, right).tobytes()
@@ -125,7 +127,7 @@ def test_a_packed_left_operand_gives_the_same_bits(
     target: targets.Target, change: dict[str, int], k: int | None
 ) -> None:
     left, right = matrices(41, 100, 85, "f32")
-    plan = plan_matmul(target, "f32", 41, 100, k, "transposed", "row")
+    plan = plan_matmul(target, "f32", 41, 100, k, "transposed", "row", epilogue_cost=3)
     plan = replace(plan, block_rows=0, **change)  # type: ignore[arg-type]
     got = Kernel(Case(target, (41, 100, k), "transposed", plan=plan))(left, right)
     check(got, left, right)
@@ -148,7 +150,7 @@ def test_packing_while_multiplying_gives_the_same_bits(
 ) -> None:
     m, n, k = sizes
     left, right = matrices(m, n or 50, k, "f32")
-    plan = plan_matmul(target, "f32", *sizes, "row", b)
+    plan = plan_matmul(target, "f32", *sizes, "row", b, epilogue_cost=3)
     plan = replace(plan, block_rows=0, swapped=False, ahead=transposed_columns(plan.lanes, 4), ahead_rows=min(m, 3))
     drawn = Case(target, sizes, b=b, plan=plan)
     got = Kernel(drawn)(left, right)

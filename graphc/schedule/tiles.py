@@ -34,6 +34,15 @@ CHUNK_BYTES = 16
 #: Instructions of epilogue code in a kernel above which a loop over rows runs it.
 LONG_EPILOGUE = 400
 
+#: Instructions of an epilogue a vector from which it runs between the steps of another tile, and the registers for it.
+OVERLAPPED_EPILOGUE, EPILOGUE_REGISTERS = 8, 14
+
+#: Rows of such tiles, which are one vector wide: with a transposed A, each step of which touches another page, more.
+OVERLAPPED, OVERLAPPED_TRANSPOSED = 8, 16
+
+#: Tiles below each other from which overlapping them pays.
+OVERLAPPED_TILES = 4
+
 #: Modelled times so close together are equal; the tile with less code is taken.
 SLACK = 0.01
 
@@ -125,8 +134,12 @@ class TilePlan:
     block_depth: int = 0
     #: Steps of k in one round of the inner loop, when their number is a multiple; all of them need no loop.
     unroll: int = 1
+    #: The epilogue of a tile, from sums in scratch, runs row by row between the steps of k of the tile below it.
+    overlap: bool = False
 
     def __post_init__(self) -> None:
+        if self.overlap and self.block_rows < 2 * self.height:
+            raise InternalError(f"matmul: a plan that overlaps tiles needs block_rows for two of them: {self}")
         if not self.block_rows and (self.swapped or self.block_depth):
             raise InternalError(f"matmul: a plan that keeps sums in scratch needs block_rows: {self}")
         if self.block_rows and (self.pack_left or self.ahead):
@@ -249,6 +262,9 @@ def plan_matmul(
     if blocks or swapped:
         rows = block_rows(m, height, lanes if swapped else 1)
         return replace(plan, swapped=swapped, block_depth=blocks, block_rows=rows)
+    if height := overlapped_height(target, left, rows, epilogue_cost):
+        plan = replace(plan, height=height, width=1, unroll=unroll(k, height), block_rows=2 * height, overlap=True)
+        return replace(plan, group=group(plan, n) if b == "row" else 1)
     return replace(plan, block_rows=epilogue_rows(plan, m)) if long else plan
 
 
@@ -277,6 +293,17 @@ def unroll(k: int | None, accumulators: int) -> int:
     if k is None or k > UNROLLED:
         return 1
     return next((steps for steps in (k, 4) if steps and k % steps == 0 and steps * accumulators <= UNROLLED), 1)
+
+
+def overlapped_height(target: Target, left: Layout, rows: int, epilogue: int) -> int:
+    """Rows of a tile, one vector wide, whose epilogue runs between the steps of k of the tile below it; 0: none does.
+
+    Its registers come on top of the tile's: with sixteen, sums would be stored and loaded for each row of it.
+    """
+    heights = (OVERLAPPED_TRANSPOSED, OVERLAPPED) if left == "transposed" else (OVERLAPPED,)
+    room = target.vector_registers - EPILOGUE_REGISTERS
+    fitting = (height for height in heights if height + 2 <= room and rows >= OVERLAPPED_TILES * height)
+    return next(fitting, 0) if epilogue >= OVERLAPPED_EPILOGUE and left != "panel" else 0
 
 
 def worth_swapping(rows: int, cols: int, depth: int) -> bool:
