@@ -20,6 +20,9 @@ from graphc.schedule.control import OPERANDS, Operands
 
 #: Bytes in a row of a panel: a cache line, so that every vector width divides it.
 PANEL_BYTES = 64
+#: Bytes of a Variable from which the next one starts a third of a page further. A parameter and its slots are often
+#: whole pages long; without the gap, a load of one would wait for a store to another at the same place of a page.
+LARGE_BYTES, GAP_BYTES = 16384, 1344
 #: The most stack that drawing initial values may take, in bytes.
 INIT_STACK_BYTES = 1 << 16
 
@@ -107,7 +110,10 @@ def static_shape(type_: TensorType) -> tuple[int, ...]:
 
 
 def lay_out(variables: Sequence[tuple[str, TensorType, bool]], panels: Mapping[str, int]) -> StateLayout:
-    """Place (name, type, trainable) Variables one after the other, aligned; `panels`: which are packed, how wide."""
+    """Place (name, type, trainable) Variables one after the other, aligned; `panels`: which are packed, how wide.
+
+    After large ones there is a gap.
+    """
     slots, offset = [], STATE_HEADER_BYTES
     for name, type_, trainable in variables:
         panel = panels.get(name, 0)
@@ -116,7 +122,7 @@ def lay_out(variables: Sequence[tuple[str, TensorType, bool]], panels: Mapping[s
             shape[-1] = -(-shape[-1] // panel) * panel
         size = -(-prod(shape) * type_.dtype.itemsize // ALIGN) * ALIGN
         slots.append(Slot(name, type_, trainable, offset, size, panel))
-        offset += size
+        offset += size + (GAP_BYTES if size >= LARGE_BYTES else 0)
     return StateLayout(tuple(slots))
 
 
