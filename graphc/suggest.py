@@ -30,7 +30,6 @@ COUNTERPARTS = {
     "low": ("minval", "a"),
     "num": ("steps",),
     "out_axes": ("out_dims",),
-    "out_dims": ("out_axes",),
     "params": ("var_list", "parameters"),
     "reduction": ("size_average", "reduce"),
     "restore_best": ("restore_best_weights",),
@@ -127,8 +126,8 @@ def answering(example: str | None = None, **alternatives: str) -> Callable[[Call
 
 
 def answering_methods(kind: type[T]) -> type[T]:
-    """A class whose public methods answer arguments they can't take."""
+    """A class whose constructor and public methods answer arguments they can't take."""
     for name, method in list(vars(kind).items()):
-        if inspect.isfunction(method) and not name.startswith("_"):
+        if inspect.isfunction(method) and (name == "__init__" or not name.startswith("_")):
             setattr(kind, name, answering()(method))
     return kind

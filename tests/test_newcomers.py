@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from inspect import isfunction, signature
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import graphc as gr
 from graphc import augment, errors, init, inspect, interop, losses, metrics, nn, optim, train
+from graphc.suggest import COUNTERPARTS
 from tests.mistakes import answer_to
 
 X, Y = np.zeros((4, 3), np.float32), np.zeros(4, np.int32)
@@ -138,6 +140,20 @@ TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
     "climbing": (lambda: optim.SGD(-0.1), errors.ArgumentError, "minimize(-objective)"),
     "net[5]": (lambda: network()[5], errors.IndexRangeError, "it has 2, by number from 0"),
     "net['dense']": (lambda: network()["dense"], errors.IndexRangeError, "by number from 0"),
+    "f32(3)": (lambda: gr.f32(3.0), errors.ArgumentError, "gr.asarray(3, gr.f32) a tensor"),
+    "save(filepath=)": (lambda: program().compile().save(filepath="a"), errors.ArgumentError, "it takes path"),
+    "init(sed=)": (lambda: program().compile().init(sed=1), errors.ArgumentError, "give seed="),
+    "repeat()": (lambda: program().compile().train_step.repeat(), errors.ArgumentError, "it takes n"),
+    "state.update(3)": (lambda: program().compile().state.update(3), errors.ArgumentError, "so does a dict"),
+    "Program(…, foo=)": (lambda: gr.Program("p", foo=1), errors.ArgumentError, "it takes name"),
+    "summary(x=)": (lambda: network().summary(x=1), errors.ArgumentError, "it takes types"),
+    "metric.update()": (
+        lambda: traced(lambda x, y, s: metrics.Mean().update()), errors.ArgumentError, "it takes values",
+    ),
+    "assign()": (lambda: traced(lambda x, y, s: gr.Variable(1.0).assign()), errors.ArgumentError, "it takes value"),
+    "at.set()": (lambda: traced(lambda x, y, s: x.at[0].set()), errors.ArgumentError, "it takes values"),
+    "L2(lambda_=)": (lambda: nn.L2(lambda_=0.1), errors.ArgumentError, "it takes l2"),
+    "load of what is not there": (lambda: gr.load("nowhere.so"), errors.BuildError, "can't be loaded"),
     "no_grad": (lambda: gr.no_grad(), errors.MissingNameError, "leave it out"),
     "manual_seed": (lambda: gr.manual_seed(0), errors.MissingNameError, "init(seed=…)"),
 }  # fmt: skip
@@ -172,6 +188,18 @@ def test_public_functions_are_pickled_by_name() -> None:
 def test_a_part_of_a_sequential_has_its_layers() -> None:
     net = network()
     assert list(net[:-1]) == [net[0]] and isinstance(net[:-1], nn.Sequential)
+
+
+def test_counterparts_are_arguments_of_public_functions() -> None:
+    known = {parameter for function in public_functions() for parameter in signature(function).parameters}
+    assert not [name for name in COUNTERPARTS if name not in known]
+
+
+def public_functions() -> Iterator[Callable[..., Any]]:
+    """The functions of graphc's modules, and the constructors and methods of their classes."""
+    for home in (*MODULES.values(), gr.random, gr.linalg):
+        for value in (getattr(home, name) for name in home.__all__):
+            yield from filter(isfunction, vars(value).values() if isinstance(value, type) else [value])
 
 
 def test_layers_of_users_take_what_they_like() -> None:

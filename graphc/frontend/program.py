@@ -16,7 +16,7 @@ from graphc.frontend.recording import Recording
 from graphc.frontend.signature import argument_types, caller_locals, expect_function, site_of
 from graphc.ir.node import Array
 from graphc.sites import user_site
-from graphc.suggest import answering, missing_attribute
+from graphc.suggest import answering, answering_methods, missing_attribute
 
 if TYPE_CHECKING:
     from graphc.frontend.trace import TracedProgram
@@ -80,6 +80,7 @@ ALTERNATIVES = {
 }
 
 
+@answering_methods
 class Program:
     """Entries that share state. Names in the state are unique to a Program and do not depend on other Programs."""
 

@@ -20,6 +20,7 @@ from graphc.ir.node import Constant
 from graphc.ir.types import bool_
 from graphc.ops.movement import dilated_size
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 
 class At:
@@ -34,6 +35,7 @@ class At:
         return Place(as_tensor(self.tensor), key)
 
 
+@answering_methods
 class Place:
     """`x.at[key]`: some elements of a tensor. Each method gives the whole tensor with them changed.
 

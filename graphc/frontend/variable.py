@@ -15,7 +15,7 @@ from graphc.ir.node import Array, Node
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, f32, i32
 from graphc.records import Record
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 
 if TYPE_CHECKING:
     from graphc.frontend.names import Named
@@ -45,6 +45,7 @@ class Initial(Record):
 PLAIN = frozenset((bool, int, float, str, DType, TensorType))
 
 
+@answering_methods
 class Variable(Tensor):
     """A parameter, an optimizer's slot, a running average, a counter: it stands wherever a Tensor may.
 
@@ -61,7 +62,6 @@ class Variable(Tensor):
         "name", "owners", "regularizer", "site",
     )  # fmt: skip
 
-    @answering("gr.Variable(initial, trainable=False)")
     def __init__(
         self,
         initial: Initial | TensorLike,

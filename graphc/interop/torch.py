@@ -33,6 +33,7 @@ from graphc.ir.node import Array
 from graphc.nn.module import named_parts
 from graphc.runtime.load import Compiled
 from graphc.sites import user_site
+from graphc.suggest import answering
 
 #: Which shapes of images were flattened, [channels, spatial ...], by layer.
 Flattened: TypeAlias = Mapping[str, Sequence[int]] | None
@@ -44,6 +45,7 @@ COUNTERS = ("num_batches_tracked",)
 ATTENTION = {"in_proj_weight", "q_proj_weight", "in_proj_bias"}
 
 
+@answering()
 def load_torch(
     net: nn.Module,
     state_dict: Mapping[str, Any],
@@ -74,6 +76,7 @@ def load_torch(
         variable.start_with(value)
 
 
+@answering()
 def from_torch(
     net: nn.Module,
     state_dict: Mapping[str, Any],
@@ -91,6 +94,7 @@ def from_torch(
     return {plan.naming.variables[variable]: value for variable, value in plan.read()}
 
 
+@answering()
 def to_torch(
     net: nn.Module,
     state: Mapping[str, Any],

@@ -6,9 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NoReturn
 
 from graphc.bfloat16 import AnyDType, NumpyTypes
+from graphc.errors import ArgumentError
 from graphc.ir.dim import Dim, Size, as_size, evaluate
+from graphc.sites import user_site
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,14 @@ class DType:
     def __getitem__(self, dims: str | int | Dim | tuple[str | int | Dim, ...]) -> TensorType:
         sizes = dims if isinstance(dims, tuple) else (dims,)
         return TensorType(self, tuple(as_size(d) for d in sizes))
+
+    def __call__(self, *values: object) -> NoReturn:
+        own = f"gr.{self.name}"
+        raise ArgumentError(
+            f"{self.name} is called: a dtype makes no values",
+            site=user_site(),
+            help=f'{own}["N", 64] is a type, gr.asarray(3, {own}) a tensor, x.astype({own}) casts',
+        )
 
     def __str__(self) -> str:
         return self.name

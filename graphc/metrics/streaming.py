@@ -27,8 +27,10 @@ from graphc.metrics.functions import (
 )
 from graphc.nn.module import Module
 from graphc.nn.weights import expect_count
+from graphc.suggest import answering_methods
 
 
+@answering_methods
 class Averaged(Module):
     """The base of weighted means over many batches; NaN before the first. State: `total` and `weight`, f64 scalars.
 
@@ -57,6 +59,7 @@ class Averaged(Module):
         self.weight.assign(0.0)
 
 
+@answering_methods
 class Mean(Averaged):
     """The weighted mean of all values seen."""
 
@@ -65,6 +68,7 @@ class Mean(Averaged):
         self.add(values, weights)
 
 
+@answering_methods
 class Accuracy(Averaged):
     """`accuracy` over many batches."""
 
@@ -73,6 +77,7 @@ class Accuracy(Averaged):
         self.add(hits(prediction, labels), weights)
 
 
+@answering_methods
 class TopK(Averaged):
     """`top_k_accuracy` over many batches. Raises `ArgumentError` where k is no positive integer."""
 
@@ -86,6 +91,7 @@ class TopK(Averaged):
         self.add(hits_in_top(prediction, labels, self.k), weights)
 
 
+@answering_methods
 class Perplexity(Mean):
     """`perplexity` over many batches: update it with unreduced cross-entropies, in nats."""
 
@@ -94,6 +100,7 @@ class Perplexity(Mean):
         return api.exp(super().result())
 
 
+@answering_methods
 class Confusion(Module):
     """A confusion matrix over many batches, in the state as `matrix`, i32[classes, classes].
 
@@ -132,6 +139,7 @@ class OfConfusion(Confusion):
         self.average = average
 
 
+@answering_methods
 class Precision(OfConfusion):
     """`precision` over many batches."""
 
@@ -140,6 +148,7 @@ class Precision(OfConfusion):
         return precision(self.matrix, self.average)
 
 
+@answering_methods
 class Recall(OfConfusion):
     """`recall` over many batches."""
 
@@ -148,6 +157,7 @@ class Recall(OfConfusion):
         return recall(self.matrix, self.average)
 
 
+@answering_methods
 class F1(OfConfusion):
     """`f1_score` over many batches."""
 
@@ -156,6 +166,7 @@ class F1(OfConfusion):
         return f1_score(self.matrix, self.average)
 
 
+@answering_methods
 class AUC(Module):
     """The area under the ROC curve over many batches, from counts of scores in `bins` equal parts of [low, high].
 
@@ -196,6 +207,7 @@ class AUC(Module):
         self.counts.assign(0.0)
 
 
+@answering_methods
 class R2(Module):
     """`r2_score` over many batches. State, f32: `count`, `mean` and `spread` (Σ(t − mean)²) of targets, `residual`.
 

@@ -15,6 +15,7 @@ from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 Constraint: TypeAlias = Callable[[Tensor], Tensor]
 Axes: TypeAlias = int | Sequence[int] | None
@@ -32,6 +33,7 @@ class Norm:
         return api.sqrt(api.sum(api.square(w), axis=axis if isinstance(axis, int) else tuple(axis), keepdims=True))
 
 
+@answering_methods
 class MaxNorm(Norm):
     """w·min(1, c/‖w‖): the incoming weights of each unit have an L2 norm of at most c (Srivastava et al., 2014).
 
@@ -55,6 +57,7 @@ class MaxNorm(Norm):
         return api.where(norm <= self.limit, tensor, tensor * (self.limit / norm))
 
 
+@answering_methods
 class UnitNorm(Norm):
     """w/‖w‖, over `axis` as in `MaxNorm`; what is all zeros stays so: `kernel_constraint=nn.UnitNorm()`."""
 

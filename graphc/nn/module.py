@@ -26,9 +26,10 @@ from graphc.nn.arguments import advice, constructing
 from graphc.nn.summary import Summary, summarised
 from graphc.nn.theirs import ATTRIBUTES
 from graphc.sites import user_site
-from graphc.suggest import expect_bound, missing_attribute
+from graphc.suggest import answering_methods, expect_bound, missing_attribute
 
 
+@answering_methods
 class Module:
     """The base of layers. A layer of your own defines `build(self, x)`, which creates Variables and runs once, and
     `__call__(self, x)`; layers and Variables in its attributes, in lists and dicts too, are its parts.

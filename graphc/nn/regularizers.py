@@ -21,10 +21,12 @@ from graphc.frontend.composite import composite
 from graphc.frontend.numbers import is_number
 from graphc.frontend.tensor import Tensor, TensorLike
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 Regularizer: TypeAlias = Callable[[Tensor], Tensor]
 
 
+@answering_methods
 class L1L2:
     """λ₁·Σ|w| + λ₂·Σw²: both of them. Raises `ArgumentError` where one is no number of at least 0."""
 
@@ -40,6 +42,7 @@ class L1L2:
         return penalised(w, self.l1, self.l2)
 
 
+@answering_methods
 class L1(L1L2):
     """λ·Σ|w|: drives weights that matter little to 0; its slope at 0 is 0. Raises as `L1L2` does.
 
@@ -50,6 +53,7 @@ class L1(L1L2):
         super().__init__(l1, 0.0)
 
 
+@answering_methods
 class L2(L1L2):
     """λ·Σw², whose gradient is 2λw: PyTorch's `weight_decay=d` is `L2(d / 2)`. Raises as `L1L2` does.
 

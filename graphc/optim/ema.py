@@ -19,9 +19,10 @@ from graphc.optim.groups import Parameters, expect_parameters, variables_of
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 
 
+@answering_methods
 class EMA:
     """ē ← d·ē + (1 − d)·θ for the trainable Variables of a network, layers or a list of these.
 
@@ -42,7 +43,6 @@ class EMA:
             return ema(x)
     """
 
-    @answering()
     def __init__(self, parameters: Parameters, decay: float = 0.999, *, debias: bool = False, name: str | None = None):
         expect_parameters("EMA", parameters)
         expect_between("EMA", 0.0, 1.0, decay=decay)

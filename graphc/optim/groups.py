@@ -10,6 +10,7 @@ from graphc.errors import ArgumentError
 from graphc.frontend.variable import Variable
 from graphc.nn.module import Module
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 #: What holds Variables: layers, Variables, sequences of both.
 Parameters: TypeAlias = Module | Variable | Sequence["Parameters"]
@@ -18,6 +19,7 @@ Parameters: TypeAlias = Module | Variable | Sequence["Parameters"]
 COMMON = ("accumulate", "clip_global_norm", "groups", "name")
 
 
+@answering_methods
 class Group:
     """Parameters for which an optimizer has other settings than for the rest, or which it leaves alone (`frozen`).
 

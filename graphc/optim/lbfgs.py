@@ -27,7 +27,7 @@ from graphc.optim.settings import expect_rate
 from graphc.optim.state import belonging, kept, static_shape
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 
 LineSearch = Literal["strong_wolfe"] | None
 
@@ -35,6 +35,7 @@ LineSearch = Literal["strong_wolfe"] | None
 Carry = dict[str, Tensor]
 
 
+@answering_methods
 class LBFGS:
     """Up to `max_iter` steps of L-BFGS on a loss, in one call: for whole data sets and smooth losses, not for batches.
 
@@ -56,7 +57,6 @@ class LBFGS:
     Raises `ArgumentError` for settings that can't be.
     """
 
-    @answering()
     def __init__(
         self,
         learning_rate: float | Tensor = 1.0,

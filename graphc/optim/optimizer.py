@@ -25,13 +25,14 @@ from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import Style, expect_style
 from graphc.optim.theirs import ATTRIBUTES, advice
 from graphc.sites import user_site
-from graphc.suggest import answering, missing_attribute
+from graphc.suggest import answering_methods, missing_attribute
 
 T = TypeVar("T")
 #: Of optimizers, those of users too: an `__init__` that answers what it does not take.
 constructor = constructing(advice)
 
 
+@answering_methods
 class Optimizer:
     """An update rule. A subclass lists its `slots` and states `step`, one parameter's update, as a pure function.
 
@@ -107,7 +108,6 @@ class Optimizer:
         """The new values of the optimizer's own scalars, once a step, before the parameters' updates read them."""
         return {}
 
-    @answering()
     def minimize(
         self, loss: Tensor, params: Sequence[Variable] | None = None, learning_rate: Rate | None = None
     ) -> None:
@@ -120,7 +120,6 @@ class Optimizer:
         """
         self.apply_gradients(self.compute_gradients(loss, params), learning_rate)
 
-    @answering()
     def compute_gradients(
         self, loss: Tensor, params: Sequence[Variable] | None = None
     ) -> list[tuple[Tensor, Variable]]:
@@ -139,7 +138,6 @@ class Optimizer:
         chosen = expect_parameters_of(given, lambda p: self._rule(p) is not None)
         return list(zip(gradients(loss, chosen), chosen, strict=True))
 
-    @answering()
     def apply_gradients(self, pairs: Pairs, learning_rate: Rate | None = None) -> None:
         """Assign every parameter its update; a gradient has its parameter's type. What is frozen stays as it is.
 

@@ -11,9 +11,10 @@ from graphc.errors import ArgumentError
 from graphc.optim.schedules import expect_steps
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 
 
+@answering_methods
 class Plateau:
     """Multiplies a learning rate by `factor` after `patience` figures without improvement, as far down as `least`.
 
@@ -26,7 +27,6 @@ class Plateau:
         compiled.state["adam/learning_rate"] = np.float32(plateau.update(validation_loss))
     """
 
-    @answering()
     def __init__(
         self,
         rate: float,

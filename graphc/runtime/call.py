@@ -20,6 +20,7 @@ from graphc.runtime.signature import Entry
 from graphc.runtime.state import State
 from graphc.runtime.status import Status, index_error, status_error
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 #: The variable that counts the epochs shuffled with `shuffle=True`.
 EPOCH_COUNTER = "graphc/epoch"
@@ -58,6 +59,7 @@ class Origin(Protocol):
 Explain = Callable[[Sequence[Array], Mapping[str, Array], str], GraphcError]
 
 
+@answering_methods
 class BoundEntry:
     """An entry point over one state. It keeps the code and the state alive."""
 

@@ -14,11 +14,13 @@ from graphc.runtime.call import BoundEntry
 from graphc.runtime.signature import Signature
 from graphc.runtime.state import State
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 Builder = Callable[..., Path]
 """(path, image={name: value}, **options) -> the path written."""
 
 
+@answering_methods
 class Compiled:
     """Entries, each an attribute of its name, over one state, in which `init(seed=0)` has run."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.errors import BuildError, GraphcError, InternalError, ShapeError, StateError, TargetError
+from graphc.errors import ArgumentError, BuildError, GraphcError, InternalError, ShapeError, StateError, TargetError
 from graphc.runtime import targets
 from graphc.runtime.arguments import NUMPY, Array, array_text, conform, integer, read_array, type_text
 from graphc.runtime.artifact import Artifact
@@ -19,12 +19,14 @@ from graphc.runtime.files import expect_path, write_atomically
 from graphc.runtime.memory import Workspaces, address_of, aligned_bytes
 from graphc.runtime.signature import DTYPES, StateVariable
 from graphc.sites import user_site
+from graphc.suggest import answering_methods
 
 E_CPU = 6
 
 SAVED = "give a file that save(path) has written"
 
 
+@answering_methods
 class State(Mapping[str, Array]):
     """A mapping from variable names to read-only snapshots in logical layout; assigning writes a variable.
 
@@ -137,6 +139,9 @@ class State(Mapping[str, Array]):
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Write several variables; where one of them does not fit, none is written."""
+        if not isinstance(values, Mapping):
+            message = f"update: {type(values).__name__} is no mapping of names to arrays"
+            raise ArgumentError(message, site=user_site(), help="state.copy() gives one, and so does a dict")
         arrays = {name: self.fitting(self.variable(name), value) for name, value in values.items()}
         with self.exclusive():
             self.write(arrays)

@@ -15,7 +15,7 @@ from graphc import optim
 from graphc.errors import ArgumentError
 from graphc.frontend.numbers import is_count, is_number
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 from graphc.train.figures import nearest
 from graphc.train.paths import path_of
 from graphc.train.run import Run
@@ -69,6 +69,7 @@ class Callback:
         """Read the file that `save` wrote; comes after `on_train_begin`, and after the attributes came back."""
 
 
+@answering_methods
 class Lambda(Callback):
     """Functions of the run as a callback: `train.Lambda(on_epoch_end=lambda run: print(run.logs["loss"]))`.
 
@@ -77,7 +78,6 @@ class Lambda(Callback):
 
     MOMENTS = ("on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_interrupt", "on_train_end")
 
-    @answering()
     def __init__(self, every: int | None = 1, **functions: Callable[[Run], object]):
         self.every = every
         for moment, function in functions.items():
@@ -90,6 +90,7 @@ class Lambda(Callback):
             setattr(self, moment, function)
 
 
+@answering_methods
 class Monitor(Callback):
     """The base of callbacks that look at one figure at the end of each epoch.
 
@@ -97,7 +98,6 @@ class Monitor(Callback):
     A figure is better than another if it is so by more than `min_delta`.
     """
 
-    @answering()
     def __init__(self, monitor: str, mode: Mode = "auto", min_delta: float = 0.0):
         own = type(self).__name__
         if mode not in ("auto", "min", "max"):
@@ -136,6 +136,7 @@ class Monitor(Callback):
         return value - self.min_delta > reference if self.greater else value + self.min_delta < reference
 
 
+@answering_methods
 class EarlyStopping(Monitor):
     """Stops when a figure has not improved for `patience` epochs, as Keras's callback of that name does.
 
@@ -148,7 +149,6 @@ class EarlyStopping(Monitor):
 
     remembered = ("best", "best_epoch", "wait", "stopped_epoch")
 
-    @answering()
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -214,12 +214,12 @@ class EarlyStopping(Monitor):
         self._kept.restore(path)
 
 
+@answering_methods
 class TerminateOnNaN(Monitor):
     """Stops when a figure, the loss by default, is NaN or infinite; looks whenever compiled code returns."""
 
     every = None
 
-    @answering()
     def __init__(self, monitor: str = "loss"):
         super().__init__(monitor)
 
@@ -228,6 +228,7 @@ class TerminateOnNaN(Monitor):
             run.stop()
 
 
+@answering_methods
 class LearningRate(Monitor):
     """Writes the optimizer's learning rate: a function of the epoch, before each; or an `optim.Plateau`, after each.
 
@@ -241,7 +242,6 @@ class LearningRate(Monitor):
     adds = ("learning_rate",)
     remembered = ("progress",)
 
-    @answering()
     def __init__(
         self, rate: Callable[[int], float] | optim.Plateau, monitor: str = "val_loss", variable: str | None = None
     ):
@@ -290,6 +290,7 @@ class LearningRate(Monitor):
         vars(self.rate).update(values)
 
 
+@answering_methods
 class CSVLogger(Callback):
     """Writes the history as a table, a line an epoch; a resumed run goes on with it.
 
@@ -298,7 +299,6 @@ class CSVLogger(Callback):
         train.CSVLogger("run.csv")
     """
 
-    @answering()
     def __init__(self, path: str | os.PathLike[str], separator: str = ","):
         self.path, self.separator, self.site = path_of("CSVLogger: path", path), separator, user_site()
         if not isinstance(separator, str) or not separator:

@@ -13,7 +13,7 @@ from typing import Any
 
 from graphc.errors import ArgumentError, StateError
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 from graphc.train.callbacks import Callback, Mode, Monitor, expect_count
 from graphc.train.figures import Means
 from graphc.train.paths import path_of
@@ -26,6 +26,7 @@ STATE, RUN = "state.safetensors", "run.json"
 TEMPORARY = ".tmp-"
 
 
+@answering_methods
 class Checkpoint(Monitor):
     """Writes the run into folders `checkpoint-000001` … of a folder, after every so many epochs, batches or both.
 
@@ -40,7 +41,6 @@ class Checkpoint(Monitor):
 
     remembered = ("best",)
 
-    @answering()
     def __init__(
         self,
         folder: str | os.PathLike[str],

@@ -12,7 +12,7 @@ import numpy as np
 from graphc.errors import ArgumentError
 from graphc.frontend.tensor import Array
 from graphc.sites import user_site
-from graphc.suggest import answering
+from graphc.suggest import answering_methods
 from graphc.train.callbacks import Callback, expect_count, learning_rates
 from graphc.train.figures import VALIDATION
 from graphc.train.paths import path_of
@@ -27,6 +27,7 @@ TRAINING_RUN, VALIDATION_RUN = "train", "validation"
 Setting = bool | int | float | str
 
 
+@answering_methods
 class TensorBoard(Callback):
     """Writes figures, learning rates and histograms of parameters for TensorBoard, epoch by epoch.
 
@@ -45,7 +46,6 @@ class TensorBoard(Callback):
         tensorboard --logdir runs                                      # in a shell
     """
 
-    @answering()
     def __init__(
         self,
         folder: str | os.PathLike[str],
