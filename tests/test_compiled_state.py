@@ -19,7 +19,7 @@ from graphc.ir.node import Array, Input, Node, Read, Scope
 from graphc.ir.types import TensorType, f32, i32
 from graphc.passes.pipeline import optimise
 from graphc.runtime.targets import target
-from graphc.schedule.layout import panels_for
+from graphc.schedule.layout import lay_out, panels_for
 from tests.compiled import CompiledGraph
 from tests.guards import GuardedMemory
 from tests.random_graphs import Case, disagreement
@@ -283,3 +283,12 @@ def test_what_is_not_updated_stays() -> None:
     assert got.updates.keys() == expected.updates.keys() == {"v", "w"}
     for name, value in expected.updates.items():
         np.testing.assert_array_equal(got.updates[name], value)
+
+
+def test_large_variables_start_at_different_places_of_a_page() -> None:
+    matrix = floats(784, 128)
+    layout = lay_out([(name, matrix, True) for name in "pmv"], {"p": 16, "m": 16, "v": 16})
+    places = [slot.offset % 4096 for slot in layout.slots]
+    apart = [abs(a - b) for i, a in enumerate(places) for b in places[:i]]
+    assert all(1024 <= distance <= 4096 - 1024 for distance in apart)
+    assert layout.end < layout.slots[0].offset + 3 * 1.01 * layout.slots[0].bytes

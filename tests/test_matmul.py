@@ -15,8 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphc.codegen.llvm import Builder
-from graphc.codegen.llvm_types import Value
-from graphc.codegen.matmul import Epilogue
 from graphc.errors import InternalError
 from graphc.runtime import targets
 from graphc.schedule.tiles import Layout, TilePlan, balanced, plan_matmul, transposed_columns
@@ -99,8 +97,6 @@ PLANS = {
     "packed blocks of k": {"block_rows": 8, "block_depth": 32, "height": 4, "pack": True, "group": 2},
     "unrolled": {"unroll": 5},
     "groups": {"group": 4, "width": 1, "pack": True, "block_rows": 0},
-    "overlapped": {"overlap": True, "block_rows": 16, "height": 8, "width": 1},
-    "overlapped in groups": {"overlap": True, "block_rows": 12, "height": 6, "width": 2, "pack": True, "group": 2},
 }
 
 LEFT_PLANS = {
@@ -249,75 +245,6 @@ def run_between_guards(drawn: Case, left: Array, right: Array) -> None:
         guarded = [Guarded(o, at_end) for o in (*operands, np.zeros((m, n), np.float32))]
         kernel.run(*(g.address for g in guarded), scratch.address, m, n, k, 1)
         check(guarded[2].read(), left, right)
-
-
-# -- epilogues ------------------------------------------------------------------------------------------------------
-
-
-def load(b: Builder, like: Value, pointer: Value, mask: Value | None) -> Value:
-    """A vector like another, masked or not."""
-    return b.load(like.type, pointer) if mask is None else b.masked_load(like.type, pointer, mask)
-
-
-def store(b: Builder, value: Value, pointer: Value, mask: Value | None) -> None:
-    """A vector, masked or not."""
-    if mask is None:
-        b.store(value, pointer)
-    else:
-        b.masked_store(value, pointer, mask)
-
-
-def bias_relu(c: Value, n: Value, element: str) -> Epilogue:
-    """C = max(A . B + bias, 0), bias in the row after C's own n columns of each row: C is [m, 2 n]."""
-
-    def epilogue(b: Builder, i: Value, j: Value, accumulator: Value, mask: Value | None) -> None:
-        here = b.gep(element, c, b.add(b.mul(i, b.mul(n, b.i64(2))), j))
-        total = b.binary("fadd", accumulator, load(b, accumulator, b.gep(element, here, n), mask))
-        zero = b.constant(accumulator.type, 0.0)
-        store(b, b.select(b.fcmp("ogt", total, zero), total, zero), here, mask)
-
-    return epilogue
-
-
-def momentum(c: Value, n: Value, element: str) -> Epilogue:
-    """In place on C = [m, w and v]: v = 0.9 v + A . B, w = w - v / (sqrt(|v|) + 1)."""
-
-    def epilogue(b: Builder, i: Value, j: Value, accumulator: Value, mask: Value | None) -> None:
-        type_ = accumulator.type
-        w_here = b.gep(element, c, b.add(b.mul(i, b.mul(n, b.i64(2))), j))
-        v_here = b.gep(element, w_here, n)
-        decayed = b.binary("fmul", load(b, accumulator, v_here, mask), b.constant(type_, 0.5))
-        v = b.binary("fadd", decayed, accumulator)
-        suffix = f"v{b.constant(type_, 0.0).type[1:].split(' ')[0]}f32"
-        root = b.intrinsic(f"llvm.sqrt.{suffix}", type_, b.intrinsic(f"llvm.fabs.{suffix}", type_, v))
-        step = b.binary("fdiv", v, b.binary("fadd", root, b.constant(type_, 1.0)))
-        store(b, b.binary("fsub", load(b, accumulator, w_here, mask), step), w_here, mask)
-        store(b, v, v_here, mask)
-
-    return epilogue
-
-
-@every_target
-@pytest.mark.parametrize("b", ["row", "panel_transposed"])
-@pytest.mark.parametrize("cost", [3, 300])
-@pytest.mark.parametrize("m", [None, 19])
-def test_bias_and_relu_run_on_the_accumulators(target: targets.Target, b: Layout, cost: int, m: int | None) -> None:
-    left, right = matrices(19, 37, 70, "f32")
-    both = np.random.default_rng(1).standard_normal((19, 74)).astype(np.float32)
-    expected = np.maximum(left.astype(np.float64) @ right + both[:, 37:], 0)
-    Kernel(Case(target, (m, 37, 70), "row", b, cost=cost), bias_relu)(left, right, both)
-    np.testing.assert_allclose(both[:, :37], expected, rtol=1e-5, atol=1e-5)
-
-
-@every_target
-@pytest.mark.parametrize("k", [None, 0, 5, 130])
-def test_an_update_in_place_happens_once(target: targets.Target, k: int | None) -> None:
-    left, right = matrices(45, 37, 9 if k is None else k, "f32")
-    state = np.random.default_rng(1).standard_normal((45, 74)).astype(np.float32)
-    v = 0.5 * state[:, 37:].astype(np.float64) + left.astype(np.float64) @ right
-    w = state[:, :37] - v / (np.sqrt(np.abs(v)) + 1)
-    Kernel(Case(target, (45, 37, k), "transposed", "row", cost=25), momentum)(left, right, state)
-    np.testing.assert_allclose(state, np.concatenate([w, v], axis=1), rtol=1e-4, atol=1e-4)
 
 
 # -- code -----------------------------------------------------------------------------------------------------------
