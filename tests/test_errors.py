@@ -248,6 +248,19 @@ def test_entries_that_make_one_c_function() -> None:
             return x
 
 
+def test_arguments_were_made_where_their_function_stands() -> None:
+    program = gr.Program("p")
+
+    @program.entry
+    def add(x: gr.f32["N"], y: gr.f32["M"]) -> Any:
+        return x + y
+
+    with pytest.raises(errors.ShapeError) as caught:
+        program.compile()
+    lines = [operand.site.line for operand in caught.value.operands if operand.site is not None]
+    assert lines == [add.function.__code__.co_firstlineno] * 2
+
+
 def test_types_with_sizes_that_are_none() -> None:
     for size in (-1, 2.5, None, True, "-1", (3, object())):
         text = message(errors.ShapeError, lambda size=size: gr.f32[size])

@@ -150,7 +150,7 @@ def trace_function(
     """
     recording = Recording(names, state)
     with recording.running():
-        arguments, infos = symbolic_arguments(recording, types)
+        arguments, infos = symbolic_arguments(recording, types, site or user_site())
         recording.close_inputs()
         if watch is not None:
             recording.known = watch([node for node, _ in infos])
@@ -222,8 +222,10 @@ def plain(graph: Graph) -> Graph:
     return graph.rewrite(rule)
 
 
-def symbolic_arguments(recording: Recording, types: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[Node, str]]]:
-    """The arguments to call a function with, and their `Input` nodes with names, in order."""
+def symbolic_arguments(
+    recording: Recording, types: Mapping[str, Any], site: Site | None
+) -> tuple[dict[str, Any], list[tuple[Node, str]]]:
+    """The arguments to call a function with, and their `Input` nodes with names, in order, made where `site` says."""
     inputs: list[tuple[Node, str]] = []
     arguments: dict[str, Any] = {}
     for name, value in types.items():
@@ -232,7 +234,8 @@ def symbolic_arguments(recording: Recording, types: Mapping[str, Any]) -> tuple[
         for path, type_ in zip(leaf_paths(value), leaves, strict=True):
             label = "_".join((name, *path))
             shape = tuple(recording.normal(s) for s in type_.shape)
-            nodes.append(recording.leaf(Input(label), type_.with_shape(shape)))
+            with recording.scope.at(site):
+                nodes.append(recording.scope.typed(Input(label), type_.with_shape(shape)))
             inputs.append((nodes[-1], label))
         arguments[name] = unflatten(tree, [Tensor(n) for n in nodes])
     return arguments, inputs
