@@ -149,7 +149,7 @@ ERRORS: dict[str, tuple[Callable[[Compiled], Any], type[Exception], str]] = {
     "epoch index": (lambda t: t.train_step.epoch(X, Y + 1), IndexRangeError, r"y\[1\] is 10"),
     "repeat nothing": (lambda t: t.train_step.repeat(0, X, Y), ArgumentError, r"n is 0, must be at least 1"),
     "repeat a half": (lambda t: t.train_step.repeat(HALF, X, Y), ArgumentError, r"must be an integer"),
-    "pure repeat": (lambda t: t.predict.repeat(2, X), ArgumentError, r"only entries that write state have repeat"),
+    "pure repeat": (lambda t: t.predict.repeat(2, X), ArgumentError, r"only entries that write state repeat"),
     "pure epoch": (lambda t: t.predict.epoch(X), ArgumentError, r"have a batch dimension have epoch"),
     "batch 0": (lambda t: t.train_step.epoch(X, Y, batch_size=0), ArgumentError, r"batch_size is 0"),
     "no rows": (lambda t: t.train_step.epoch(X[:0], Y[:0]), ShapeError, r"at least one row"),

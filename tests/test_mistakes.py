@@ -275,3 +275,45 @@ def test_a_layer_may_be_called_stem() -> None:
     net = Net()
     assert list(program_of(net, MATRIX).compile().state) == ["net/dense/kernel", "net/dense/bias"]
     assert len(net.parameters()) == 2
+
+
+def counted(result: Callable[[Any], Any]) -> Any:
+    """The epoch of an entry that writes state and gives a result."""
+    seen, program = gr.Variable(0.0, name="seen"), gr.Program("p")
+
+    @program.entry
+    def step(x: gr.f32["N", 3]):
+        seen.assign(seen + gr.sum(x))
+        return result(x)
+
+    return program.compile().step.epoch(np.ones((4, 3), np.float32), batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [(lambda x: gr.argmax(gr.sum(x, axis=0)), "out is i64, and epochs give means"), (lambda x: x, "has the batch")],
+)
+def test_what_has_no_mean_has_no_epochs(result: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=message):
+        counted(result)
+    assert counted(gr.sum) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda x: gr.scan(lambda c: c, 0.0, x), r"step\(carry, x\): <lambda>: too many"),
+        (lambda x: gr.while_loop(lambda: True, lambda c: c, x), r"condition\(carry\): <lambda>: too many"),
+        (lambda x: gr.while_loop(lambda c: gr.any(c > 0), lambda a, b: a, x), r"body\(carry\): <lambda>: missing"),
+        (lambda x: gr.cond(True, lambda: x, lambda x: x), r"gr.cond with 0 operands: <lambda>: missing"),
+        (lambda x: f"{x:.2f}", "has no number while tracing"),
+    ],
+)
+def test_bodies_are_called_as_they_can_be(use: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(errors.GraphcError, match=message):
+        program_of(use, MATRIX).compile()
+
+
+def test_annotations_that_are_no_types() -> None:
+    with pytest.raises(errors.ArgumentError, match="not a tensor type"):
+        gr.Program("p").entry(x={"a": gr.f32["N"]})(lambda x: x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,3 +98,51 @@ def test_constraints_are_checked_with_dimension_and_argument_named(size: int) ->
     with pytest.raises(ShapeError, match=expected) as error:
         f(ones(size, 4))
     assert f"f32[M, 4], given f32[{size}, 4]" in str(error.value)
+
+
+SHAPED: dict[str, tuple[Callable[[gr.Tensor], gr.Tensor], float]] = {
+    "ones": (lambda x: gr.sum(gr.ones((x.shape[0] - 5,))), 4.0),
+    "broadcast": (lambda x: gr.sum(gr.reshape(gr.broadcast_to(x[0], (x.shape[0] - 5, 3)), (-1,))), 12.0),
+    "product of two": (lambda x: gr.sum(gr.ones((x.shape[0] - 5, 2, x.shape[0] - 5))), 32.0),
+    "eye": (lambda x: gr.sum(gr.eye(x.shape[0] - 5)), 4.0),
+    "repeat": (lambda x: gr.sum(gr.repeat(x, x.shape[0] - 5)), 36.0),
+    "one_hot": (lambda x: gr.sum(gr.one_hot(gr.arange(9), x.shape[0] - 5)), 4.0),
+    "pad": (lambda x: gr.sum(gr.pad(x, (0, x.shape[0] - 5), constant_values=1)), 13.0),
+    "scan": (lambda x: gr.scan(lambda c, _: (c + 1, None), x[0], length=x.shape[0] - 5)[0], 5.0),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_sizes_that_would_be_negative_are_refused_in_the_prologue(name: str) -> None:
+    body, expected = SHAPED[name]
+    program = gr.Program("p")
+
+    @program.entry
+    def f(x: gr.f32["N"]):
+        return body(x)
+
+    compiled = program.compile()
+    assert compiled.f(np.ones(9, np.float32)) == expected
+    for size in (4, 3, 1):
+        with pytest.raises(gr.ShapeError, match=f"f can't run at N = {size}: "):
+            compiled.f(np.ones(size, np.float32))
+
+
+def test_c_can_not_give_an_argument_a_negative_size() -> None:
+    program = gr.Program("p")
+
+    @program.entry
+    def f(x: gr.f32["N - 3"]):
+        return gr.sum(x)
+
+    compiled = program.compile()
+    assert compiled.f(np.ones(2, np.float32)) == 2.0
+    need = ctypes.CDLL(str(compiled.path)).p_f_workspace_bytes
+    need.restype, need.argtypes = ctypes.c_size_t, [ctypes.c_int64]
+    assert need(3) < 1 << 20 and need(2) == (1 << 64) - 1
+
+
+@pytest.mark.parametrize("shape", [(-1, 2), (2, -3), -1])
+def test_constant_sizes_are_not_negative(shape: Any) -> None:
+    with pytest.raises(gr.ShapeError, match="has a negative size"):
+        gr.jit(lambda: gr.sum(gr.ones(shape)))()

@@ -14,6 +14,7 @@ from graphc.frontend.signature import name_of, site_of
 from graphc.ir.node import Array
 from graphc.ir.types import FROM_NUMPY, DType, TensorType, bool_, f32, i32
 from graphc.sites import user_site
+from graphc.suggest import expect_bound
 
 
 def matched(function: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,6 +29,18 @@ def matched(function: Callable[..., Any], args: Sequence[Any], options: Mapping[
             help=f"it is {name_of(function)}{signature}, {site_of(function)}",
         ) from None
     return flat_parameters(signature, bound.arguments)
+
+
+def body_result(what: str, function: Callable[..., Any], *args: Any) -> Any:
+    """What a function that a loop or a branch was given returns.
+
+    `what` is how it is called. Raises `ArgumentError` where it can't be called so.
+    """
+    try:
+        return function(*args)
+    except TypeError:  # whose cause may be another
+        expect_bound(f"{what}: {name_of(function)}", inspect.signature(function), args, {}, f"it is called as {what}")
+        raise
 
 
 def flat_parameters(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.errors import ArgumentError, DTypeError, ShapeError
+from graphc.frontend.arguments import body_result
 from graphc.frontend.closures import Closure, traced_body
 from graphc.frontend.eager import compiled_form, tracing
 from graphc.frontend.jit import identifier
@@ -124,7 +125,8 @@ def rounds_of(
     index = recording.scope.placeholder(TensorType(i64))
     number = numbering(index)
     with traced_body(recording, "gr.scan", *([] if number is None else [number])):
-        result = step(unflatten(carry_tree, tensors(carries)), unflatten(x_tree, tensors(parts)))
+        arguments = unflatten(carry_tree, tensors(carries)), unflatten(x_tree, tensors(parts))
+        result = body_result("step(carry, x)", step, *arguments)
         carry, y = pair(step, result)
         news = next_carries("gr.scan", carry, carry_tree, labels("carry", init), carries)
         leaves, y_tree = flatten(y)
@@ -206,8 +208,9 @@ def repeated(condition: Callable[[Any], TensorLike], body: Callable[[Any], Any],
     carries = [recording.scope.placeholder(n.type) for n in inits]
     count = recording.scope.placeholder(TensorType(i64))
     with traced_body(recording, "gr.while_loop", count):
-        test = predicate("gr.while_loop: the condition", condition(unflatten(tree, tensors(carries))))
-        result = body(unflatten(tree, tensors(carries)))
+        holds = body_result("condition(carry)", condition, unflatten(tree, tensors(carries)))
+        test = predicate("gr.while_loop: the condition", holds)
+        result = body_result("body(carry)", body, unflatten(tree, tensors(carries)))
         news = next_carries("gr.while_loop", result, tree, labels("carry", init), carries)
     with recording.scope.at(user_site()):
         closure = Closure(recording, [test, *news], [*carries, count])
@@ -245,7 +248,8 @@ def chosen(true_fn: Callable[..., Any], false_fn: Callable[..., Any], pred: Tens
     stand_ins = [recording.scope.placeholder(n.type) for n in actual]
     since = recording.scope.placeholder(TensorType(i64)).serial
     with traced_body(recording, "gr.cond"):
-        values = [function(*unflatten(tree, tensors(stand_ins))) for function in (true_fn, false_fn)]
+        call = f"a branch of gr.cond with {len(operands)} operand{'s' * (len(operands) != 1)}"
+        values = [body_result(call, f, *unflatten(tree, tensors(stand_ins))) for f in (true_fn, false_fn)]
         results, result_tree = alike(*values)
     with recording.scope.at(user_site()):
         closure = Closure(recording, [*results[0], *results[1]], stand_ins, since)
@@ -300,6 +304,7 @@ def length_of(xs: Any, given: Size | None) -> Size:
         raise ArgumentError("gr.scan: nothing says how many rounds", site=user_site(), help="give xs, or length=")
     if not isinstance(found, Dim) and found < 0:
         raise ArgumentError(f"gr.scan: length is {found}", site=user_site(), help="give 0 or more")
+    current("gr.scan").check(found, 0, f"gr.scan of {found} rounds")
     return found
 
 

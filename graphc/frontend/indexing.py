@@ -375,6 +375,7 @@ def one_hot(indices: TensorLike, num_classes: int, dtype: DType = f32) -> Tensor
             site=user_site(),
             help="give it as an integer: a shape can't depend on the largest index",
         )
+    current("gr.one_hot").check(to_size(num_classes), 0, f"one_hot of {num_classes} classes")
     return cast(matches(integer("one_hot", indices), num_classes), dtype)
 
 

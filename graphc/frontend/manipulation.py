@@ -16,8 +16,12 @@ from graphc.ir.dim import Size, exact_quotient, known_le, parse
 from graphc.sites import user_site
 
 
-def normal_shape(shape: Shape) -> tuple[Size, ...]:
-    """What a user gives as a shape, as sizes of the IR. Raises `ArgumentError` where one of them is none."""
+def normal_shape(shape: Shape, solving: bool = False) -> tuple[Size, ...]:
+    """What a user gives as a shape, as sizes of the IR; with `solving` they may be −1. The entry checks when it runs
+    that sizes such as N − 3 are not negative.
+
+    Raises `ArgumentError` where one of them is none, `ShapeError` where it is always negative.
+    """
     parts = list(shape) if isinstance(shape, Iterable) and not isinstance(shape, str) else [shape]
     for part in parts:
         if isinstance(part, bool) or not (is_size(part) or isinstance(part, str) or hasattr(part, "__index__")):
@@ -27,8 +31,11 @@ def normal_shape(shape: Shape) -> tuple[Size, ...]:
                 help='sizes are whole numbers, or symbolic: (8, 3), (x.shape[0], 3), ("N", 3)',
             )
     recording = current()
-    sizes = [parse(p) if isinstance(p, str) else to_size(p) for p in parts]
-    return tuple(recording.normal(s) for s in sizes)
+    sizes = tuple(recording.normal(parse(p) if isinstance(p, str) else to_size(p)) for p in parts)
+    for size in sizes:
+        if not (solving and isinstance(size, int) and size == -1):
+            recording.check(size, 0, f"the shape ({', '.join(map(str, sizes))}) has a negative size")
+    return sizes
 
 
 def reshape(x: TensorLike, shape: Shape, *, copy: bool | None = None) -> Tensor:
@@ -40,7 +47,7 @@ def reshape(x: TensorLike, shape: Shape, *, copy: bool | None = None) -> Tensor:
     it runs. Raises `ShapeError` where it never fits, or −1 can't be solved.
     """
     tensor = as_tensor(x)
-    new = solved(tensor, normal_shape(shape))
+    new = solved(tensor, normal_shape(shape, solving=True))
     if tensor.type.shape == new:
         return tensor
     size, count = tensor.type.size, element_count(new)

@@ -54,6 +54,8 @@ def pairs(x: Tensor, pad_width: PadWidth) -> list[tuple[Size, Size]]:
     widths = [(to_size(a[0]), to_size(a[-1])) for a in axes]
     if any(known_le(w, -1) for pair in widths for w in pair):
         raise unpaddable(x, f"{pad_width} has a negative width")
+    for width in (w for pair in widths for w in pair):
+        current().check(width, 0, f"pad by {width}")
     return widths
 
 

@@ -121,7 +121,7 @@ def tensor_type(value: object, name: str, site: Site | None) -> TensorType:
         return value
     if isinstance(value, DType):
         return TensorType(value)
-    if value in SCALARS:
+    if isinstance(value, type) and value in SCALARS:
         return SCALARS[value]
     raise ArgumentError(
         f"the type of {name!r} is {value!r}, not a tensor type", site=site, help='write gr.f32["N", 64], gr.i32["N"], …'

@@ -334,6 +334,9 @@ class Tensor:
 
     __index__ = __int__
 
+    def __format__(self, spec: str) -> str:
+        return format(float(self), spec) if spec else str(self)
+
     def __len__(self) -> int:
         if not self.ndim:
             raise TraceError(f"a tensor without axes has no length: {self!r}", site=user_site())

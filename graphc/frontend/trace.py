@@ -234,6 +234,8 @@ def symbolic_arguments(
         for path, type_ in zip(leaf_paths(value), leaves, strict=True):
             label = "_".join((name, *path))
             shape = tuple(recording.normal(s) for s in type_.shape)
+            for size in shape:
+                recording.check(size, 0, f"{label} has a negative size")
             with recording.scope.at(site):
                 nodes.append(recording.scope.typed(Input(label), type_.with_shape(shape)))
             inputs.append((nodes[-1], label))

@@ -12,7 +12,7 @@ from graphc.records import Record
 from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, integer, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
 from graphc.runtime.dims import symbols_of
-from graphc.runtime.epochs import KEEP_ORDER, Means, permutation, work
+from graphc.runtime.epochs import KEEP_ORDER, Means, epoch_fault, permutation, work
 from graphc.runtime.fast import SHORT_SECONDS, Fast, install
 from graphc.runtime.memory import address_of
 from graphc.runtime.results import Results, apart, results_for, results_into
@@ -202,10 +202,9 @@ class BoundEntry:
     def _require(self, loop: str, there: bool) -> None:
         """The file has this loop of the entry."""
         if not there:
+            fault = epoch_fault(self.entry) if loop == "epoch" else "only entries that write state repeat"
             raise ArgumentError(
-                f"{self.entry.name}.{loop}: only entries that write state"
-                + (" and have a batch dimension" if loop == "epoch" else "")
-                + f" have {loop}",
+                f"{self.entry.name}.{loop}: {fault}",
                 site=user_site(),
                 help=f"call {self.entry.name}(…)" + (", or .map(…)" if map_fault(self.entry) is None else ""),
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.runtime.dims import symbols_of
 from graphc.runtime.results import Results
+from graphc.runtime.signature import Entry
 
 #: The seed that keeps an epoch's order.
 KEEP_ORDER = (1 << 64) - 1
@@ -68,3 +70,15 @@ class Means:
 def work(state_bytes: int, workspace_bytes: int, batch_size: int) -> int:
     """A guess at what a batch costs: its rows meet every parameter, and loops and images every value they leave."""
     return batch_size * (state_bytes + ROW_OVERHEAD) + workspace_bytes * WORKSPACE_WORK
+
+
+def epoch_fault(entry: Entry) -> str:
+    """Why an entry has no epochs."""
+    if entry.pure or entry.batch is None:
+        return "only entries that write state and have a batch dimension have epochs"
+    for result in entry.outputs:
+        if result.dtype not in ("f32", "f64", "f16", "bf16"):
+            return f"{result.name} is {result.dtype}, and epochs give means; cast it to a float in the entry"
+        if any(entry.batch in symbols_of(dim) for dim in result.shape):
+            return f"{result.name} has the batch dimension, and epochs give means over it"
+    return f"{entry.batch} must be the first size of arguments, and stand nowhere else in them"
