@@ -107,9 +107,34 @@ def test_gradients_name_the_line_they_differentiate() -> None:
         total = gr.sum(length)
         return gr.gradients(total, [x])[0]
 
-    f_checked = entry_of(f, x=gr.f32[3])
-    assert f_checked(np.float32([1, 2, 3])).tolist() == [1, 1, 1]
-    assert line(complaint(lambda: f_checked(np.float32([1, 0, 3])))) == "length = gr.sqrt(x * x)"
+    def again(x: Any) -> Any:
+        def block(a: Any) -> Any:
+            length = gr.sqrt(a * a)
+            return gr.sum(length)
+
+        return gr.gradients(gr.checkpoint(block)(x), [x])[0]
+
+    def scanned(x: Any) -> Any:
+        def step(total: Any, value: Any) -> Any:
+            length = gr.sqrt(value * value)
+            return total + length, None
+
+        return gr.gradients(gr.scan(step, 0.0, x)[0], [x])[0]
+
+    def branched(x: Any) -> Any:
+        def lengths() -> Any:
+            length = gr.sqrt(x * x)
+            return gr.sum(length)
+
+        return gr.gradients(gr.cond(x[0] > 0, lengths, lambda: gr.sum(x)), [x])[0]
+
+    for function, name in ((f, "x"), (again, "a"), (scanned, "value"), (branched, "x")):
+        bound = entry_of(function, x=gr.f32[3])
+        assert bound(np.float32([1, 2, 3])).tolist() == [1, 1, 1]
+        error = complaint(lambda bound=bound: bound(np.float32([1, 0, 3])))
+        assert line(error) == f"length = gr.sqrt({name} * {name})"
+        assert 'check="finite" stops where it arises' in str(error) and " c0:" not in str(error)
+        assert ("in round 1 of its loop" in str(error)) == (function is scanned)
 
 
 def test_layers_and_what_was_given_as_nan_are_named() -> None:
@@ -210,6 +235,18 @@ def test_loops_and_branches_are_looked_into() -> None:
         assert "sqrt" in str(complaint(lambda rounds=rounds: rounds(2.5)))  # the condition's last answer
 
 
+def test_rounds_are_counted_anew_in_each_loop() -> None:
+    def nested(x: Any) -> Any:
+        def row(carry: Any, values: Any) -> Any:
+            return gr.scan(lambda c, v: (c + 1, gr.cond(v < 0, lambda: gr.sqrt(v) > 0, lambda: v > 0)), carry, values)
+
+        return gr.scan(row, 0, x)[1]
+
+    x = np.ones((4, 5), np.float32)
+    x[2, 3] = -1
+    assert "in rounds 2, 3 of its loop" in str(complaint(lambda: entry_of(nested, x=gr.f32["T", 5])(x)))
+
+
 def spoilt(rng: np.random.Generator, array: Array) -> Array:
     """An array, some with a number that is none."""
     array = np.array(array)
@@ -221,7 +258,7 @@ def spoilt(rng: np.random.Generator, array: Array) -> Array:
 def found_bad(graph: Any, kind: Any, inputs: list[Array], state: Mapping[str, Array]) -> bool:
     """Whether the interpreter meets a bad value, looking at each."""
     try:
-        with observed(Search(graph, kind).look):
+        with observed(Search(kind)):
             evaluate(graph, inputs, state)
     except Fault:
         return True

@@ -72,6 +72,11 @@ def test_files_print_nothing_and_give_the_same(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == ""
     assert compiled.new_state().signature.entries[0].epoch
     assert compiled.train_step.epoch(X, Y, batch_size=2) == expected
+    in_code = compiled.new_state()
+    in_code.train_step.printer = None  # what is printed has a place in compiled epochs, too
+    other = compiled.new_state()
+    assert in_code.train_step.epoch(X, Y, batch_size=2) == other.train_step.epoch(X, Y, batch_size=2)
+    assert in_code.state["dense/kernel"].tolist() == other.state["dense/kernel"].tolist()
     fresh = compiled.new_state()
     capsys.readouterr()
     fresh.train_step(X, Y)

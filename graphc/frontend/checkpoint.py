@@ -79,7 +79,8 @@ class Again:
         targets = {new[x]: x for x in xs if x.type.dtype.is_float}
         for node in reachable(ys, known=xs):
             operands = tuple([new[i] for i in node.inputs])
-            new[node] = node if operands == node.inputs else node.scope.typed(node.op, node.type, *operands)
+            with node.scope.at(node.scope.site_of(node)):
+                new[node] = node if operands == node.inputs else node.scope.typed(node.op, node.type, *operands)
         again = autodiff.summed([new[y] for y, _ in given], [ct for _, ct in given])
         found = dict(zip(targets, autodiff.backward(again, list(targets)), strict=True))
         return [found.get(new[x]) for x in xs]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,8 +21,16 @@ from graphc.ir.types import TupleType
 __all__ = ["Evaluation", "evaluate", "evaluate_nodes", "shadow"]
 
 
-#: Sees each node that is evaluated, in bodies too, with its operands' values and its own.
-Observer = Callable[[Node, Sequence[Array], Array], None]
+class Observer(Protocol):
+    """Sees each node that is evaluated, those of bodies between the `before` and the `after` of what runs them."""
+
+    def before(self, node: Node) -> None:
+        """It is evaluated now."""
+
+    def after(self, node: Node, operands: Sequence[Array], value: Array) -> None:
+        """It has a value."""
+
+
 observer: ContextVar[Observer | None] = ContextVar("observer", default=None)
 
 
@@ -76,9 +85,11 @@ def evaluate_nodes(
     with np.errstate(all="ignore"):
         for node in reachable(roots, known=values):
             operands = [known[x] for x in node.inputs]
+            if watch is not None:
+                watch.before(node)
             known[node] = evaluate_node(node, operands, symbols or {})
             if watch is not None:
-                watch(node, operands, known[node])
+                watch.after(node, operands, known[node])
     return [known[root] for root in roots]
 
 
