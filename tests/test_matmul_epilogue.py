@@ -123,11 +123,11 @@ def test_overlapped_tiles_touch_nothing_outside(a: Layout, k: int) -> None:
 
 @every_target
 def test_an_epilogue_is_overlapped_where_registers_are_left_for_it(target: targets.Target) -> None:
-    def overlaps(rows: int = 784, a: Layout = "transposed", cost: int = 30) -> bool:
-        return plan_matmul(target, "f32", rows, 128, None, a, "row", epilogue_cost=cost).overlap
+    def overlaps(rows: int = 784, depth: int | None = None, a: Layout = "transposed", cost: int = 30) -> bool:
+        return plan_matmul(target, "f32", rows, 128, depth, a, "row", epilogue_cost=cost).overlap
 
     assert overlaps() == overlaps(a="row") == overlaps(rows=32) == (target.vector_registers >= 32)
-    assert not (overlaps(rows=16) or overlaps(a="panel") or overlaps(cost=3))
+    assert not (overlaps(rows=16) or overlaps(depth=2000) or overlaps(a="panel") or overlaps(cost=3))
 
 
 @pytest.mark.skipif(BEST.vector_registers < 32, reason="no registers are left for an epilogue")

@@ -40,8 +40,9 @@ OVERLAPPED_EPILOGUE, EPILOGUE_REGISTERS = 8, 14
 #: Rows of such tiles, which are one vector wide: with a transposed A, each step of which touches another page, more.
 OVERLAPPED, OVERLAPPED_TRANSPOSED = 8, 16
 
-#: Tiles below each other from which overlapping them pays.
-OVERLAPPED_TILES = 4
+#: Tiles below each other from which overlapping them pays, and steps of k an instruction of the epilogue up to which:
+#: behind more it is hidden anyway, and wider tiles load less.
+OVERLAPPED_TILES, OVERLAPPED_STEPS = 4, 16
 
 #: Modelled times so close together are equal; the tile with less code is taken.
 SLACK = 0.01
@@ -262,7 +263,7 @@ def plan_matmul(
     if blocks or swapped:
         rows = block_rows(m, height, lanes if swapped else 1)
         return replace(plan, swapped=swapped, block_depth=blocks, block_rows=rows)
-    if height := overlapped_height(target, left, rows, epilogue_cost):
+    if height := overlapped_height(target, left, problem):
         plan = replace(plan, height=height, width=1, unroll=unroll(k, height), block_rows=2 * height, overlap=True)
         return replace(plan, group=group(plan, n) if b == "row" else 1)
     return replace(plan, block_rows=epilogue_rows(plan, m)) if long else plan
@@ -295,15 +296,16 @@ def unroll(k: int | None, accumulators: int) -> int:
     return next((steps for steps in (k, 4) if steps and k % steps == 0 and steps * accumulators <= UNROLLED), 1)
 
 
-def overlapped_height(target: Target, left: Layout, rows: int, epilogue: int) -> int:
+def overlapped_height(target: Target, left: Layout, problem: Problem) -> int:
     """Rows of a tile, one vector wide, whose epilogue runs between the steps of k of the tile below it; 0: none does.
 
     Its registers come on top of the tile's: with sixteen, sums would be stored and loaded for each row of it.
     """
+    if left == "panel" or problem.epilogue < max(OVERLAPPED_EPILOGUE, problem.depth / OVERLAPPED_STEPS):
+        return 0
+    most = min(target.vector_registers - EPILOGUE_REGISTERS - 2, problem.rows // OVERLAPPED_TILES)
     heights = (OVERLAPPED_TRANSPOSED, OVERLAPPED) if left == "transposed" else (OVERLAPPED,)
-    room = target.vector_registers - EPILOGUE_REGISTERS
-    fitting = (height for height in heights if height + 2 <= room and rows >= OVERLAPPED_TILES * height)
-    return next(fitting, 0) if epilogue >= OVERLAPPED_EPILOGUE and left != "panel" else 0
+    return next((height for height in heights if height <= most), 0)
 
 
 def worth_swapping(rows: int, cols: int, depth: int) -> bool:
