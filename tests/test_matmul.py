@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from graphc.codegen.llvm import Builder
 from graphc.errors import InternalError
 from graphc.runtime import targets
-from graphc.schedule.tiles import Layout, TilePlan, balanced, plan_matmul, transposed_columns
+from graphc.schedule.tile_model import balanced
+from graphc.schedule.tiles import Layout, TilePlan, plan_matmul, transposed_columns
 from tests.matmul_kernel import DTYPES, Array, Case, Kernel, store_epilogue, stored
 
 LAYOUTS: tuple[Layout, ...] = ("row", "transposed", "panel", "panel_transposed")

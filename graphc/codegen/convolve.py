@@ -18,7 +18,8 @@ from graphc.codegen.matmul_tile import Arithmetic, Masks, Walk, emit_tile, for_e
 from graphc.schedule.access import Axis, Index, Row
 from graphc.schedule.convolution_tiles import LANEWISE_UNROLLED
 from graphc.schedule.kernel import Convolve, Guard
-from graphc.schedule.tiles import halvings, unroll
+from graphc.schedule.tile_model import halvings
+from graphc.schedule.tiles import unroll
 
 #: What a row of a tile is called: its index along each axis of rows.
 Indices = tuple[int, ...]

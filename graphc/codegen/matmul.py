@@ -14,7 +14,8 @@ from graphc.codegen.matmul_rows import Epilogue, Panel, Steps
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, for_each
 from graphc.errors import InternalError
 from graphc.runtime.targets import Target
-from graphc.schedule.tiles import Run, TilePlan
+from graphc.schedule.tile_model import Run
+from graphc.schedule.tiles import TilePlan
 
 __all__ = ["Epilogue", "Operand", "emit_matmul"]
 

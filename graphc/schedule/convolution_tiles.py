@@ -6,7 +6,8 @@ from math import prod
 
 from graphc.ir.dim import Size
 from graphc.runtime.targets import Target
-from graphc.schedule.tiles import ITEMSIZE, LOAD_PRICE, Problem, TilePlan
+from graphc.schedule.tile_model import LOAD_PRICE, Problem
+from graphc.schedule.tiles import ITEMSIZE, TilePlan
 
 #: Pixels of a tile at most.
 TALLEST_PIXELS = 14
