@@ -136,6 +136,7 @@ def test_a_deep_left_operand_is_packed_where_many_columns_pay_for_it(target: tar
     assert plan_matmul(target, "f32", 512, 1024, 512, "transposed", "row").pack_left == 512
     assert plan_matmul(target, "f32", 512, 32, 512, "transposed", "row").pack_left == 0
     assert plan_matmul(target, "f32", None, 1024, 512, "transposed", "row").pack_left == 0
+    assert plan_matmul(target, "f32", 512, None, 512, "transposed", "row", typical=1024).pack_left == 0
     assert plan_matmul(target, "f32", 512, 1024, 512, "transposed", "row", epilogue_cost=500).pack_left == 0
 
 
@@ -294,6 +295,12 @@ def test_a_plan_that_keeps_sums_says_where(change: dict[str, int]) -> None:
 def test_a_plan_packs_the_left_operand_or_as_it_goes_or_keeps_sums(change: dict[str, int]) -> None:
     with pytest.raises(InternalError, match="row blocks"):
         TilePlan(4, 16, 4, 4, block_rows=16, **change)  # type: ignore[arg-type]
+
+
+def test_only_known_columns_pack_the_left_operand_as_they_go() -> None:
+    plan = replace(plan_matmul(BEST, "f32", 64, None, 64, "transposed", "row"), pack_left=64, block_rows=0)
+    with pytest.raises(InternalError, match="first columns"):
+        Kernel(Case(BEST, (64, None, 64), "transposed", plan=plan))
 
 
 @given(st.integers(0, 2000), st.integers(1, 12))

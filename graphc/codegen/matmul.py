@@ -43,6 +43,8 @@ def emit_matmul(
         m, n, a, b_ = n, m, b_.flipped(), a.flipped()
     if scratch is None and plan.needs_scratch:
         raise InternalError("matmul: the plan needs scratch and none was given")
+    if plan.pack_left and n.literal is None:
+        raise InternalError("matmul: the first columns pack A, and it is not known which these are")
     arithmetic = Arithmetic.of(target, dtype, plan.lanes)
     _Matmul(b, arithmetic, m, n, k, a, plan, epilogue, scratch or Value("ptr", "null"), b_).emit()
 
@@ -55,8 +57,6 @@ class _Matmul(Kept):
 
     def emit(self) -> None:
         """All tiles, in the plan's order."""
-        if self.plan.pack_left:
-            self.pack_left()
         if self.plan.ahead:
             self._columns(self._ahead)
             return
@@ -134,9 +134,14 @@ class _Matmul(Kept):
         if n < last:
             masks[-1] = b.lane_mask(b.i64(n - (last - lanes)), lanes)
 
+        rest = run.tiles
+        if self.plan.pack_left and not first:
+            body(replace(self._panel(b.i64(0), masks, b.i64(1)), leading=True))
+            first, rest = extent, rest - 1
+
         def each(j: Value) -> None:
             tiles = b.i64(group)
-            if run.tiles % group:
+            if rest % group:
                 tiles = b.minimum(tiles, b.udiv(b.sub(b.i64(last), j), b.i64(extent)))
             body(self._panel(j, masks, tiles, first))
 

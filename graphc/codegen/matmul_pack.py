@@ -8,13 +8,13 @@ from functools import partial
 
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, natural_alignment, vector_type
-from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, integer, panel_offset
+from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, integer, panel_offset, prefetch
 from graphc.codegen.transpose import load_transposed
 from graphc.schedule.tiles import LINE_BYTES, transposed_columns
 
-#: How far ahead a copy asks for what it will read: rows of B, whose parts lie too far apart for the hardware to see a
-#: pattern, and bytes in each of the rows of A (measured: 1 to 2% of a product of 512 x 512 x 512).
-ROWS_AHEAD, BYTES_AHEAD = 12, 256
+#: How many rows ahead a copy asks for what it will read: parts of rows lie too far apart for the hardware to see a
+#: pattern (measured: 1% of a product of 512 x 512 x 512).
+ROWS_AHEAD = 12
 
 #: Transposes some steps of k: from a start, all or so many.
 _Part = Callable[[Value, Value | None], None]
@@ -72,15 +72,6 @@ def _panels(b: Builder, arithmetic: Arithmetic, k: Value, columns: Columns, room
     return Operand(room, "panel", panel=len(columns.masks) * arithmetic.lanes, rows=rows)
 
 
-def pack_rows(b: Builder, element: str, count: Value, source: Walk, target: Walk) -> None:
-    """Copy `count` steps of a tile of A, whose rows are side by side, from one place to another."""
-    rows = vector_type(element, len(source.offsets))
-    with b.loop(b.i64(0), count, 1, [source.pointer, target.pointer], nonempty=True) as loop:
-        b.store(b.load(rows, loop.carried[0]), loop.carried[1])
-        _prefetch(b, loop.carried[0], b.i64(BYTES_AHEAD))
-        loop.next = [b.gep(element, p, walk.step) for p, walk in zip(loop.carried, (source, target), strict=True)]
-
-
 def _copy(b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, columns: Columns, packed: Operand) -> None:
     """Row by row, so that the source is read along its rows."""
     element, lanes, extent = arithmetic.element, arithmetic.lanes, b.i64(packed.panel)
@@ -94,16 +85,9 @@ def _copy(b: Builder, arithmetic: Arithmetic, k: Value, right: Operand, columns:
                 place = b.gep(element, across.carried[0], b.i64(w * lanes))
                 b.store(arithmetic.load(b, place, mask), b.gep(element, across.carried[1], b.i64(w * lanes)))
                 if w * lanes * itemsize % LINE_BYTES == 0:
-                    _prefetch(b, place, ahead)
+                    prefetch(b, place, ahead)
             across.next = [b.gep(element, across.carried[0], extent), b.gep(element, across.carried[1], jump)]
         loop.next = [b.gep(element, source, integer(right.stride)), b.gep(element, target, extent)]
-
-
-def _prefetch(b: Builder, pointer: Value, distance: Value) -> None:
-    """Ask for the cache line so many bytes on, wherever that is: it may lie outside the operand."""
-    there = b.compute("ptr", f"getelementptr i8, {pointer}, {distance}")
-    read, keep, data = (Value("i32", flag) for flag in "031")
-    b.intrinsic("llvm.prefetch.p0", "void", there, read, keep, data)
 
 
 def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, clamp: bool) -> list[Value]:

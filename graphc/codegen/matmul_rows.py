@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value
-from graphc.codegen.matmul_pack import pack_rows
 from graphc.codegen.matmul_tile import Arithmetic, Masks, Operand, Walk, column_walk, emit_tile, for_each, row_walk
-from graphc.schedule.tiles import LINE_BYTES, TilePlan
+from graphc.schedule.tiles import TilePlan
 
 
 class Epilogue(Protocol):
@@ -29,6 +27,7 @@ class Panel:
     """Columns j ... of C, `tiles` times one vector a mask, and where their part of B is: from `column` of `operand`.
 
     j is `first` plus a multiple of a tile's extent. With `clamp`, columns from n on are computed but not used.
+    `leading` are the first columns of all, whose tiles pack A as they go.
     """
 
     j: Value
@@ -38,6 +37,7 @@ class Panel:
     column: Value
     tiles: Value
     clamp: bool = False
+    leading: bool = False
 
     @property
     def load_masks(self) -> Masks:
@@ -109,28 +109,17 @@ class Rows:
         rest = size.literal % height
         return (height, rest) if rest else (height,)
 
-    def pack_left(self) -> None:
-        """Copy all of A, as many steps of k at once as fill cache lines: their rows stay in L1 for all tiles."""
-        b, element, most = self.b, self.arithmetic.element, LINE_BYTES // self.plan.itemsize
-
-        def tile(first: Value, count: Value, i: Value, height: int) -> None:
-            source, target = row_walk(b, element, self.left, i, height), self.walk(i, height)
-            pack_rows(b, element, count, source.at(b, element, first), target.at(b, element, first))
-
-        with b.loop(b.i64(0), self.k, most) as loop:
-            even = self.k.literal is not None and self.k.literal % most == 0
-            count = b.i64(most) if even else b.minimum(b.sub(self.k, loop.index), b.i64(most))
-            self.all(partial(tile, loop.index, count))
-
-    def walk(self, i: Value, height: int) -> Walk:
-        """The tile of A from row i on: where it is, or packed in scratch."""
+    def walk(self, i: Value, height: int, panel: Panel) -> tuple[Walk, Walk | None]:
+        """The tile of A from row i on: where it is, or packed in scratch; and where the first columns copy it to."""
         b, element, plan = self.b, self.arithmetic.element, self.plan
+        source = row_walk(b, element, self.left, i, height)
         if not plan.pack_left:
-            return row_walk(b, element, self.left, i, height)
+            return source, None
         depth = b.add(self.k, b.i64(plan.lanes))
         start = b.add(b.mul(depth, b.i64(plan.row_bytes)), b.i64(plan.buffer_bytes))
         room = b.gep(element, b.gep("i8", self.scratch, start), b.mul(i, depth))
-        return Walk(room, tuple(b.i64(r) for r in range(height)), b.i64(height))
+        packed = Walk(room, tuple(b.i64(r) for r in range(height)), b.i64(height))
+        return (source, packed) if panel.leading else (packed, None)
 
     def zeros(self, height: int, panel: Panel) -> list[Value]:
         """What the accumulators of a tile start from."""
@@ -139,13 +128,13 @@ class Rows:
     def sums(self, i: Value, height: int, panel: Panel, start: list[Value], steps: Steps) -> list[Value]:
         """The accumulators of a tile at the panel's first columns, row by row, after some steps of k."""
         b, element = self.b, self.arithmetic.element
-        rows = self.walk(i, height)
+        rows, copy = self.walk(i, height, panel)
         columns = column_walk(b, element, panel.operand, panel.column, len(panel.masks), self.plan.lanes, panel.first)
         if steps.first is not None:
             rows, columns = rows.at(b, element, steps.first), columns.at(b, element, steps.first)
         count = steps.count
         unroll = steps.unroll if count.literal is not None and count.literal % steps.unroll == 0 else 1
-        return emit_tile(b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start)
+        return emit_tile(b, self.arithmetic, count, rows, columns, panel.load_masks, unroll, start, copy=copy)
 
     def direct(self, panel: Panel, i: Value, height: int) -> None:
         """One tile with the epilogue on its registers."""

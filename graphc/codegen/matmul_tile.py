@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from graphc.codegen.llvm import Builder
 from graphc.codegen.llvm_types import Value, vector_type
 from graphc.runtime.targets import Target
-from graphc.schedule.tiles import FLIPPED, Layout
+from graphc.schedule.tiles import FLIPPED, LINE_BYTES, Layout
 
 ELEMENT = {"f32": "float", "f64": "double", "i32": "i32", "i64": "i64"}
 
@@ -154,13 +154,15 @@ def emit_tile(
     unroll: int,
     start: list[Value],
     lanewise: bool = False,
+    copy: Walk | None = None,
 ) -> list[Value]:
     """`count` more steps of k on the accumulators of a tile, row by row: for each, fma over ascending k.
 
-    `lanewise` says that rows have an element for each column too, side by side; such rows lie in one block.
+    `lanewise` says that rows have an element for each column too, side by side; such rows lie in one block. With `copy`
+    each step's scalars, which lie side by side then, are copied there too.
     """
     if rows.jump is None:
-        return _steps(b, arithmetic, count, rows, columns, masks, unroll, start, lanewise)[1]
+        return _steps(b, arithmetic, count, rows, columns, masks, unroll, start, lanewise, copy)[1]
     with b.loop(b.i64(0), count, rows.block, [rows.pointer, columns.pointer, *start]) as loop:
         stop = b.minimum(b.i64(rows.block), b.sub(count, loop.index))
         if count.literal is not None and count.literal % rows.block == 0:
@@ -182,25 +184,45 @@ def _steps(
     unroll: int,
     start: list[Value],
     lanewise: bool = False,
+    copy: Walk | None = None,
 ) -> tuple[Value, list[Value]]:
     """`count` steps of k from `start`; returns where the columns' pointer then stands, and the sums."""
     element = arithmetic.element
+    walks = [rows, columns] if copy is None else [rows, columns, copy]
+    step = _lanewise_step if lanewise else _step
 
-    def steps(scalars: Value, vectors: Value, sums: list[Value]) -> list[Value]:
+    def steps(carried: Sequence[Value]) -> list[Value]:
+        pointers, sums = list(carried[: len(walks)]), list(carried[len(walks) :])
         for _ in range(unroll):
-            step = _lanewise_step if lanewise else _step
-            sums = step(b, arithmetic, [b.gep(element, scalars, o) for o in rows.offsets],
-                        [b.gep(element, vectors, o) for o in columns.offsets], masks, sums)  # fmt: skip
-            scalars, vectors = b.gep(element, scalars, rows.step), b.gep(element, vectors, columns.step)
-        return [scalars, vectors, *sums]
+            if copy is not None:
+                _copy_scalars(b, element, len(rows.offsets), pointers[0], pointers[2])
+            scalars = [b.gep(element, pointers[0], o) for o in rows.offsets]
+            vectors = [b.gep(element, pointers[1], o) for o in columns.offsets]
+            sums = step(b, arithmetic, scalars, vectors, masks, sums)
+            pointers = [b.gep(element, p, w.step) for p, w in zip(pointers, walks, strict=True)]
+        return [*pointers, *sums]
 
+    first = [*(walk.pointer for walk in walks), *start]
     if count.literal == unroll:
-        result = steps(rows.pointer, columns.pointer, start)
+        result = steps(first)
     else:
-        with b.loop(b.i64(0), count, unroll, [rows.pointer, columns.pointer, *start]) as loop:
-            loop.next = steps(loop.carried[0], loop.carried[1], loop.carried[2:])
+        with b.loop(b.i64(0), count, unroll, first) as loop:
+            loop.next = steps(loop.carried)
         result = loop.results
-    return result[1], result[2:]
+    return result[1], result[len(walks) :]
+
+
+def _copy_scalars(b: Builder, element: str, count: int, source: Value, target: Value) -> None:
+    """Copy a step's part of A, and ask for the line that the tiles after this one will read."""
+    b.store(b.load(vector_type(element, count), source), target)
+    prefetch(b, source, b.i64(LINE_BYTES))
+
+
+def prefetch(b: Builder, pointer: Value, distance: Value) -> None:
+    """Ask for the cache line so many bytes on, wherever that is: it may lie outside the operand."""
+    there = b.compute("ptr", f"getelementptr i8, {pointer}, {distance}")
+    read, keep, data = (Value("i32", flag) for flag in "031")
+    b.intrinsic("llvm.prefetch.p0", "void", there, read, keep, data)
 
 
 def _step(

@@ -111,7 +111,7 @@ class TilePlan:
     ahead: int = 0
     #: Rows of that tile: packing needs registers too.
     ahead_rows: int = 0
-    #: Rows of A, all or none, that are copied to scratch at the start: tile by tile, in each of them k by k.
+    #: Rows of A, all or none, that the first columns' tiles copy to scratch as they go: tile by tile, each k by k.
     pack_left: int = 0
     swapped: bool = False
     #: Rows whose accumulators are kept in scratch until one loop over them runs the epilogue; 0: it runs on the
@@ -225,9 +225,8 @@ def plan_matmul(
     plan = replace(plan, pack=transposing or (b == "row" and worth_packing(plan, rows, cols, depth)))
     blocks, long = block_depth(plan, left, depth, panel), problem.long((height, width))
     plan = replace(plan, group=group(plan, n) if blocks or b == "row" else 1)
-    scattered = m if left == "transposed" and m and (blocks or strided(m, itemsize)) else 0
-    if scattered and not (long or swapped) and worth_packing_left(plan, cols, depth):
-        return replace(plan, pack_left=scattered)
+    if left == "transposed" and m and n and not (long or swapped) and worth_packing_left(plan, n, depth):
+        return replace(plan, pack_left=m)
     if steps := transposing and not (blocks or long or swapped) and steps_ahead(plan, left, m, k):
         free = target.vector_registers - steps - 1
         return replace(plan, ahead=steps, ahead_rows=min(height, rows, free // width))
