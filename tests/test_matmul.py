@@ -298,7 +298,7 @@ def test_a_plan_packs_the_left_operand_or_as_it_goes_or_keeps_sums(change: dict[
 
 
 def test_only_known_columns_pack_the_left_operand_as_they_go() -> None:
-    plan = replace(plan_matmul(BEST, "f32", 64, None, 64, "transposed", "row"), pack_left=64, block_rows=0)
+    plan = replace(plan_matmul(BEST, "f32", 64, None, 64, "transposed", "row", epilogue_cost=3), pack_left=64)
     with pytest.raises(InternalError, match="first columns"):
         Kernel(Case(BEST, (64, None, 64), "transposed", plan=plan))
 
