@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import gcd
 
 from graphc.codegen.abi import EntryAbi
 from graphc.errors import ArgumentError
@@ -32,17 +33,26 @@ def describe(
     check: sig.Numerics | None = None,
 ) -> sig.Signature:
     """What the file will say of itself."""
-    symbols = {s.name: s for e in program.entries for s in e.graph.symbols()}
+    symbols: dict[str, sig.Symbol] = {}
+    for s in (s for e in program.entries for s in e.graph.symbols()):
+        declared = sig.Symbol(s.name, s.min, s.max, s.multiple_of)
+        symbols[s.name] = either(symbols.get(s.name, declared), declared)
     return sig.Signature(
         prefix=prefix,
         state_bytes=layout.bytes,
         layout_hash=layout.hash,
-        symbols=tuple(sig.Symbol(s.name, s.min, s.max, s.multiple_of) for s in symbols.values()),
+        symbols=tuple(symbols.values()),
         state=tuple(describe_variable(slot) for slot in layout.slots),
         entries=tuple(describe_entry(e, abi) for e, abi in zip(program.entries, abis, strict=True)),
         features=target.features,
         check=check,
     )
+
+
+def either(a: sig.Symbol, b: sig.Symbol) -> sig.Symbol:
+    """A dimension that entries declare in two ways: all sizes that one of them takes. Each entry checks its own."""
+    most = None if a.max is None or b.max is None else max(a.max, b.max)
+    return sig.Symbol(a.name, min(a.min, b.min), most, gcd(a.multiple_of, b.multiple_of))
 
 
 def describe_variable(slot: Slot) -> sig.StateVariable:

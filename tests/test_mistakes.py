@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -317,3 +319,13 @@ def test_bodies_are_called_as_they_can_be(use: Callable[[Any], Any], message: st
 def test_annotations_that_are_no_types() -> None:
     with pytest.raises(errors.ArgumentError, match="not a tensor type"):
         gr.Program("p").entry(x={"a": gr.f32["N"]})(lambda x: x)
+
+
+def test_compiled_programs_stay_where_they_are() -> None:
+    compiled = doubling().compile()
+    with pytest.raises(errors.UnsupportedError, match="can't be copied or pickled"):
+        pickle.dumps(compiled)
+    with pytest.raises(errors.UnsupportedError, match=r"(?s)can't be copied.*new_state\(\)"):
+        copy.copy(compiled)
+    with pytest.raises(errors.TraceError, match=r"(?s)within a trace call the entry itself"):
+        gr.jit(lambda x: compiled.f(x))(np.ones((2, 3), np.float32))

@@ -141,3 +141,9 @@ def test_a_damaged_header_is_refused_and_init_mends_it(toy: Compiled) -> None:
         toy.predict(X)
     toy.init()
     toy.predict(X)
+
+
+def test_what_to_assign_is_said_in_python(toy: Compiled) -> None:
+    with pytest.raises(DTypeError) as caught:
+        toy.state["panels/kernel"] = np.zeros((3, 20))
+    assert caught.value.help == "pass value.astype(np.float32)"

@@ -146,3 +146,28 @@ def test_c_can_not_give_an_argument_a_negative_size() -> None:
 def test_constant_sizes_are_not_negative(shape: Any) -> None:
     with pytest.raises(gr.ShapeError, match="has a negative size"):
         gr.jit(lambda: gr.sum(gr.ones(shape)))()
+
+
+@pytest.mark.parametrize("narrow_first", [True, False])
+def test_each_entry_has_its_own_limits(narrow_first: bool) -> None:
+    program = gr.Program("p")
+    narrow, wide = gr.f32[gr.dim("N", min=2, max=8, multiple_of=2)], gr.f32[gr.dim("N", min=1, max=90, multiple_of=3)]
+
+    def f(x: Any) -> Any:
+        return x + 1
+
+    def g(x: Any) -> Any:
+        return x + 2
+
+    types = [(f, narrow), (g, wide)]
+    for function, type_ in types if narrow_first else types[::-1]:
+        program.entry(x=type_)(function)
+    compiled = program.compile()
+    for n in (2, 4, 8):
+        assert compiled.f(ones(n)).shape == (n,)
+    for n in (3, 9, 90):
+        assert compiled.g(ones(n)).shape == (n,)
+    for entry, sizes in ((compiled.f, (0, 1, 3, 9)), (compiled.g, (0, 1, 8, 93))):
+        for n in sizes:
+            with pytest.raises(ShapeError, match=f"N is {n}, must be|can't run at N = {n}: a dimension"):
+                entry(ones(n))

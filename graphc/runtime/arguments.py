@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphc.bfloat16 import NumpyTypes
-from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError
+from graphc.errors import ArgumentError, DTypeError, Operand, ShapeError, TraceError
 from graphc.runtime.dims import Dim, evaluate, solve
 from graphc.runtime.signature import DTYPES, Entry, Input, Signature
 from graphc.sites import user_site
@@ -76,12 +76,15 @@ def read_array(value: Any, dtype: str, rank: int, role: str) -> Array:
         return np.asarray(value)
     try:
         return read_foreign(value)
+    except TraceError as error:
+        help = "within a trace call the entry itself, as @program.entry left it"
+        raise TraceError(f"{role}: {error.message}", site=user_site(), help=help) from None
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise ArgumentError(
             f"{role}: {type(value).__name__} is not an array ({error})",
             operands=[Operand("expected", f"{dtype}, rank {rank}")],
             site=user_site(),
-            help=f"pass np.asarray({role.rsplit(' ', 1)[-1]}, dtype={numpy_name(dtype)})",
+            help=f"pass np.asarray({expression(role)}, dtype={numpy_name(dtype)})",
         ) from None
 
 
@@ -135,14 +138,20 @@ def conform(array: Array, dtype: str, role: str, cast: Cast = None) -> Array:
     if array.dtype == wanted and array.flags.carray:
         return array
     if array.dtype.newbyteorder("=") != wanted and not (cast and np.can_cast(array.dtype, wanted, cast)):
-        name = role.rsplit(" ", 1)[-1]
+        castable = " argument " in role and np.can_cast(array.dtype, wanted, "same_kind")
         raise DTypeError(
             f"{role} is {array_text(array)}, expected {dtype}",
             site=user_site(),
-            help=f"pass {name}.astype({numpy_name(dtype)})"
-            + (", or compile with cast='same_kind'" if np.can_cast(array.dtype, wanted, "same_kind") else ""),
+            help=f"pass {expression(role)}.astype({numpy_name(dtype)})"
+            + (", or compile with cast='same_kind'" if castable else ""),
         )
     return np.require(array, wanted, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+def expression(role: str) -> str:
+    """What to write for the value of a role: the name that it ends in, where Python can have that."""
+    name = role.rsplit(" ", 1)[-1]
+    return name if name.isidentifier() else "value"
 
 
 def numpy_name(dtype: str) -> str:

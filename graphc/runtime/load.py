@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 from graphc.errors import ArgumentError, MissingNameError, UnsupportedError
 from graphc.runtime.arguments import CASTS, Cast
@@ -46,6 +46,13 @@ class Compiled:
             raise AttributeError(message)
         help = "train.fit(compiled, (x, y))" if name == "fit" else f"it has {entries}"
         raise MissingNameError(message, site=user_site(), help=help)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise UnsupportedError(
+            f"the program {self.signature.prefix} can't be copied or pickled",
+            site=user_site(),
+            help="new_state() has the same code; another process compiles it or loads its file, and restores its state",
+        )
 
     def __repr__(self) -> str:
         lines = [f"  {entry!r}" for entry in self.entries.values()]
