@@ -72,7 +72,7 @@ def compiled(case: str, dtype: Any) -> Any:
         y = layer(x, training=case in TRAINING)
         parameters = layer.parameters()
         found = gr.gradients(gr.sum(y * weights), [*([] if integers else [x]), *parameters])
-        names = [*([] if integers else ["gradient"]), *(f"{p.stem}/gradient" for p in parameters)]
+        names = [*([] if integers else ["gradient"]), *(f"{p.default_name}/gradient" for p in parameters)]
         return {"value": y, **dict(zip(names, found, strict=True))}
 
     return program.compile()
