@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from graphc.errors import ArgumentError, MissingNameError
+import numpy as np
+
+from graphc.errors import ArgumentError, GraphcError, MissingNameError
 from graphc.sites import user_site
 
 P = ParamSpec("P")
@@ -104,19 +107,50 @@ def counterpart(theirs: str, names: Sequence[str]) -> str | None:
     return ours[0] if ours else nearest(theirs, names)
 
 
+class Flag(NamedTuple):
+    """An argument that is True or False: its name, its place among those by position, whether it may be None."""
+
+    name: str
+    place: int
+    optional: bool
+
+
+def flags_of(function: Callable[..., Any]) -> list[Flag]:
+    """The arguments of a function that are annotated as `bool`."""
+    code = inspect.unwrap(function).__code__
+    places = {name: place for place, name in enumerate(code.co_varnames[: code.co_argcount])}
+    said = {name: a for name, a in function.__annotations__.items() if name != "return"}
+    flags = {name: a == "bool | None" for name, a in said.items() if a is bool or a in ("bool", "bool | None")}
+    return [Flag(name, places.get(name, sys.maxsize), optional) for name, optional in flags.items()]
+
+
+def expect_flags(owner: str, flags: Sequence[Flag], args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Raise `ArgumentError` for a flag that is given as anything but True and False."""
+    for name, place, optional in flags:
+        value = options.get(name, args[place] if place < len(args) else True)
+        if not isinstance(value, (bool, np.bool_)) and not (optional and value is None):
+            raise ArgumentError(f"{owner}: {name}={value!r}", site=user_site(), help="it is True or False")
+
+
 def answering(example: str | None = None, **alternatives: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A function, or a method, that answers arguments it can't take by `ArgumentError`: see `expect_bound`.
 
-    `example` is how it is called; `alternatives` are keywords of other libraries' functions, with the answer to each.
+    Where it says `bool`, it gets True or False. `example` is how it is called; `alternatives` are keywords of other
+    libraries' functions, with the answer to each.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        owner, flags = function.__qualname__.removesuffix(".__init__"), flags_of(function)
+
         @wraps(function)
         def call(*args: P.args, **options: P.kwargs) -> R:
+            if flags:
+                expect_flags(owner, flags, args, options)
             try:
                 return function(*args, **options)
+            except GraphcError:
+                raise
             except TypeError:  # whose cause may be another: matching beforehand would cost every call
-                owner = function.__qualname__.removesuffix(".__init__")
                 expect_bound(owner, inspect.signature(function), args, options, example, alternatives)
                 raise
 

@@ -17,7 +17,7 @@ VECTORS = np.load(Path(__file__).parent / "vectors" / "layers.npz")
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "dense": lambda: nn.Dense(4),
     "conv1d": lambda: nn.Conv1D(4, 3, 2, 1),
-    "conv2d": lambda: nn.Conv2D(6, (3, 2), 1, (1, 0), (2, 1), 2),
+    "conv2d": lambda: nn.Conv2D(6, (3, 2), 1, (1, 0), dilation=(2, 1), groups=2),
     "conv2d_strided": lambda: nn.Conv2D(4, 3, 2, "VALID", use_bias=False),
     "conv3d": lambda: nn.Conv3D(3, 2, 1, 1),
     "depthwise1d": lambda: nn.DepthwiseConv1D(3, 2, padding="VALID"),

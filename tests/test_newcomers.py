@@ -136,6 +136,15 @@ TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
     "Dense(3, init)": (lambda: nn.Dense(3, init.he_normal), errors.ArgumentError, "give kernel_initializer="),
     "Dense(3, L2)": (lambda: nn.Dense(3, nn.L2(0.1)), errors.ArgumentError, "give kernel_regularizer="),
     "use_bias='no'": (lambda: nn.Dense(3, use_bias="no"), errors.ArgumentError, "it is True or False"),
+    "gelu(approximate='none')": (
+        lambda: traced(lambda x, y, s: nn.gelu(x, approximate="none")), errors.ArgumentError, "it is True or False",
+    ),
+    "sum(keepdims=1)": (
+        lambda: traced(lambda x, y, s: gr.sum(x, keepdims=1)), errors.ArgumentError, "it is True or False",
+    ),
+    "restore_best='yes'": (
+        lambda: train.EarlyStopping(restore_best="yes"), errors.ArgumentError, "it is True or False",
+    ),
     "amsgrad='no'": (lambda: optim.Adam(1e-3, amsgrad="no"), errors.ArgumentError, "it is True or False"),
     "climbing": (lambda: optim.SGD(-0.1), errors.ArgumentError, "minimize(-objective)"),
     "net[5]": (lambda: network()[5], errors.IndexRangeError, "it has 2, by number from 0"),

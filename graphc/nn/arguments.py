@@ -8,11 +8,9 @@ from difflib import get_close_matches
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeAlias, get_args
 
-import numpy as np
-
 from graphc.errors import ArgumentError
 from graphc.sites import user_site
-from graphc.suggest import expect_bound
+from graphc.suggest import expect_bound, expect_flags, flags_of
 
 P = ParamSpec("P")
 
@@ -76,10 +74,13 @@ def constructing(advise: Advice) -> Callable[[Callable[P, None]], Callable[P, No
     """
 
     def decorate(init: Callable[P, None]) -> Callable[P, None]:
+        flags = flags_of(init)
+
         @wraps(init)
         def wrapper(*args: P.args, **options: P.kwargs) -> None:
             kind, given = type(args[0]).__name__, in_our_names(init, options)
             expect_taken(kind, init, args, given, advise)
+            expect_flags(kind, flags, args, given)
             init(*args, **given)
 
         return wrapper
@@ -106,9 +107,6 @@ def expect_taken(
         if name not in own and (more or rest is None) and name not in more:
             raise ArgumentError(f"{kind}: takes no {name!r}", site=user_site(), help=advise(name, own + more))
     expect_bound(kind, signature, args, options)
-    for name, value in signature.bind(*args, **options).arguments.items():
-        if signature.parameters[name].annotation is bool and not isinstance(value, (bool, np.bool_)):
-            raise ArgumentError(f"{kind}: {name}={value!r}", site=user_site(), help="it is True or False")
 
 
 @cache
