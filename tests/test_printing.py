@@ -129,3 +129,15 @@ def test_mistakes_are_refused_at_the_line(mistake: str) -> None:
 def test_outside_an_entry_there_is_nothing_to_print() -> None:
     with pytest.raises(errors.TraceError, match=r"gr\.debug_print outside an entry"):
         gr.debug_print("x")
+
+
+def test_what_is_printed_is_no_reason_against_epochs() -> None:
+    total, program = gr.Variable(np.float32(0), name="total"), gr.Program("counted")
+
+    @program.entry
+    def add(x: gr.f32["N", "N"]):
+        total.assign(total + gr.sum(x))
+        gr.debug_print("{}", x)
+
+    with pytest.raises(errors.ArgumentError, match="N must be the first size of arguments"):
+        program.compile().add.epoch(np.ones((4, 4), np.float32))

@@ -12,7 +12,7 @@ from graphc.records import Record
 from graphc.runtime.arguments import Array, Cast, bind, check_range, infer_symbols, integer, read_inputs, type_text
 from graphc.runtime.artifact import Artifact, Function, epoch_symbols
 from graphc.runtime.dims import symbols_of
-from graphc.runtime.epochs import KEEP_ORDER, Means, epoch_fault, permutation, work
+from graphc.runtime.epochs import KEEP_ORDER, Means, epoch_fault, permuted, work
 from graphc.runtime.fast import SHORT_SECONDS, Fast, install
 from graphc.runtime.memory import address_of
 from graphc.runtime.results import Results, apart, results_for, results_into
@@ -316,7 +316,7 @@ class Minibatches:
         with bound._alone():
             seed = bound._seed(shuffle)
             if bound.stepwise:
-                self._one_by_one(results, means, permutation(self.rows, seed), range(first, last))
+                self._one_by_one(results, means, seed, range(first, last))
                 first = last
             for start in range(first, last, self.chunk):
                 part = min(self.chunk, last - start)
@@ -330,10 +330,11 @@ class Minibatches:
         means.finish()
         return results.tree()
 
-    def _one_by_one(self, results: Results, means: Means, order: Array, batches: range) -> None:
+    def _one_by_one(self, results: Results, means: Means, seed: int, batches: range) -> None:
         """Batches as calls of their own."""
         for number in batches:
-            rows = order[number * self.batch_size : (number + 1) * self.batch_size]
+            start = number * self.batch_size
+            rows = permuted(start, min(start + self.batch_size, self.rows), self.rows, seed)
             part = self._call.part(rows, len(rows), results.returned)
             self._bound._run(part, f", batch {number} of {len(self)}")
             means.add(len(rows))

@@ -21,14 +21,14 @@ FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 LAST_SHIFT = 31
 
 
-def permutation(rows: int, seed: int) -> NDArray[np.int64]:
-    """The rows of an epoch in its order: what `permute` of compiled code gives for each index (codegen/epoch.py)."""
+def permuted(first: int, last: int, rows: int, seed: int) -> NDArray[np.int64]:
+    """The rows at first … last − 1 of an epoch's order: what `permute` of compiled code gives (codegen/epoch.py)."""
     if seed == KEEP_ORDER:
-        return np.arange(rows)
+        return np.arange(first, last)
     bits = ((rows - 1 | 1).bit_length() + 1) // 2
     half, mask = np.uint64(bits), np.uint64((1 << bits) - 1)
-    found = np.arange(rows, dtype=np.uint64)
-    outside = np.ones(rows, bool)
+    found = np.arange(first, last, dtype=np.uint64)
+    outside = np.ones(len(found), bool)
     while outside.any():
         left, right = found[outside] >> half, found[outside] & mask
         for number in range(ROUNDS):
@@ -76,7 +76,7 @@ def epoch_fault(entry: Entry) -> str:
     """Why an entry has no epochs."""
     if entry.pure or entry.batch is None:
         return "only entries that write state and have a batch dimension have epochs"
-    for result in entry.outputs:
+    for result in entry.returned:
         if result.dtype not in ("f32", "f64", "f16", "bf16"):
             return f"{result.name} is {result.dtype}, and epochs give means; cast it to a float in the entry"
         if any(entry.batch in symbols_of(dim) for dim in result.shape):
