@@ -94,19 +94,24 @@ class _Matmul(Kept):
 
         The stores and shuffles of packing hide between FMAs, as many at once do not.
         """
-        b, steps = self.b, self.plan.ahead
-        operand, pack = pack_by_parts(b, self.arithmetic, self.k, self.n, self.right, *self._room(panel))
+        b, height, top = self.b, self.plan.ahead_rows, self.b.i64(0)
+        operand, parts = pack_by_parts(b, self.arithmetic, self.k, self.n, self.right, *self._room(panel))
         panel = replace(panel, operand=operand, column=b.i64(0), first=0)
-        height, step, top = self.plan.ahead_rows, b.i64(steps), b.i64(0)
-        last, rest = b.sub(self.k, step), b.i64(height)
-        pack(b.i64(0))
+        for part in parts:
+            part(b.i64(0), None)
+        steps = self.plan.ahead
+        cuts = [share * steps // (len(parts) + 1) for share in range(len(parts) + 1)]
+        last = b.sub(self.k, b.i64(steps))
         with b.loop(b.i64(0), last, steps, self.zeros(height, panel), nonempty=True) as loop:
-            pack(b.add(loop.index, step))
-            loop.next = self.sums(top, height, panel, loop.carried, Steps(loop.index, step, steps))
-        sums = self.sums(top, height, panel, loop.results, Steps(last, step, steps))
-        self.finish_tile(top, panel, sums)
-        for first, stop, heights in self.runs(b.sub(self.m, rest), self.m):
-            self.each(b.add(first, rest), b.add(stop, rest), heights, partial(self.direct, panel))
+            sums, following = list(loop.carried), b.add(loop.index, b.i64(steps))
+            for start, stop, part in zip(cuts, cuts[1:], parts, strict=False):
+                sums = self.sums(top, height, panel, sums, Steps.few(b, loop.index, start, stop))
+                part(following, None)
+            loop.next = self.sums(top, height, panel, sums, Steps.few(b, loop.index, cuts[-1], steps))
+        self.finish_tile(top, panel, self.sums(top, height, panel, loop.results, Steps.few(b, last, 0, steps)))
+        rest = b.i64(height)
+        for first, end, heights in self.runs(b.sub(self.m, rest), self.m):
+            self.each(b.add(first, rest), b.add(end, rest), heights, partial(self.direct, panel))
 
     def _columns(self, body: Callable[[Panel], None]) -> None:
         """The body for every group of column tiles; each width and mask is emitted once."""

@@ -17,7 +17,7 @@ from graphc.schedule.tiles import LINE_BYTES, transposed_columns
 ROWS_AHEAD = 12
 
 #: Transposes some steps of k: from a start, all or so many.
-_Part = Callable[[Value, Value | None], None]
+Part = Callable[[Value, Value | None], None]
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,14 @@ def pack_columns(
 
 def pack_by_parts(
     b: Builder, arithmetic: Arithmetic, k: Value, n: Value, right: Operand, columns: Columns, room: Value
-) -> tuple[Operand, Callable[[Value], None]]:
-    """What `pack_columns` gives for a transposed B; packs nothing yet, but returns what packs the steps from a start.
+) -> tuple[Operand, list[Part]]:
+    """What `pack_columns` gives for one tile of a transposed B, with nothing packed yet, and what packs it.
 
-    These are one tile's columns, and `transposed_columns` steps of k, all inside the operand.
+    A part for each vector of columns, which transposes `transposed_columns` steps of k.
     """
     packed = _panels(b, arithmetic, k, columns, room)
     parts = _transposed_parts(b, arithmetic, n, right, columns, packed)
-    vectors = [parts(b.i64(column)) for column in range(0, packed.panel, arithmetic.lanes)]
-
-    def pack(start: Value) -> None:
-        for part in vectors:
-            part(start, None)
-
-    return packed, pack
+    return packed, [parts(b.i64(column)) for column in range(0, packed.panel, arithmetic.lanes)]
 
 
 def _panels(b: Builder, arithmetic: Arithmetic, k: Value, columns: Columns, room: Value) -> Operand:
@@ -102,13 +96,13 @@ def _row_offsets(b: Builder, lanes: int, n: Value, right: Operand, j: Value, cla
 
 def _transposed_parts(
     b: Builder, arithmetic: Arithmetic, n: Value, right: Operand, columns: Columns, packed: Operand
-) -> Callable[[Value], _Part]:
+) -> Callable[[Value], Part]:
     """What transposes the parts of the vector of columns that starts at a column."""
     lanes, extent = arithmetic.lanes, b.i64(packed.panel)
     jump = b.mul(integer(packed.rows), extent)
     clamp = columns.clamp or any(mask is not None for mask in columns.masks)
 
-    def parts(column: Value) -> _Part:
+    def parts(column: Value) -> Part:
         offsets = _row_offsets(b, lanes, n, right, b.add(columns.j, column), clamp)
         target = b.gep(arithmetic.element, packed.pointer, panel_offset(b, column, extent, jump))
         return partial(_transpose_part, b, arithmetic, right, offsets, target, packed.panel)

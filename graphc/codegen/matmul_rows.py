@@ -53,6 +53,11 @@ class Steps:
     count: Value
     unroll: int
 
+    @classmethod
+    def few(cls, b: Builder, origin: Value, start: int, stop: int) -> Steps:
+        """Those of a range, from an origin on, without a loop."""
+        return cls(b.add(origin, b.i64(start)), b.i64(stop - start), max(stop - start, 1))
+
 
 @dataclass(frozen=True)
 class Rows:
