@@ -308,7 +308,8 @@ def get(initializer: str | Initializer) -> Initializer:
     if callable(initializer):
         return initializer
     if not isinstance(initializer, str) or initializer not in NAMED:
-        raise ArgumentError(f"no initialiser {initializer!r}", site=user_site(), help=", ".join(NAMED))
+        help = f"give a function of shape and dtype, such as init.he_normal, or a name: {', '.join(NAMED)}"
+        raise ArgumentError(f"no initialiser {initializer!r}", site=user_site(), help=help)
     return NAMED[initializer]
 
 

@@ -146,6 +146,19 @@ TRIED: dict[str, tuple[Callable[[], Any], type[gr.GraphcError], str]] = {
         lambda: train.EarlyStopping(restore_best="yes"), errors.ArgumentError, "it is True or False",
     ),
     "amsgrad='no'": (lambda: optim.Adam(1e-3, amsgrad="no"), errors.ArgumentError, "it is True or False"),
+    "LayerNorm(64)": (
+        lambda: traced(lambda x, y, s: nn.LayerNorm(64)(x)), errors.AxisError, "whose size is read off x",
+    ),
+    "BatchNorm(64)": (lambda: nn.BatchNorm(64), errors.ArgumentError, "are read off the first x"),
+    "GroupNorm(2, 64)": (lambda: nn.GroupNorm(2, 64), errors.ArgumentError, "it takes groups, eps;"),
+    "activation=PReLU": (lambda: nn.Dense(3, nn.PReLU), errors.ArgumentError, "nn.PReLU()"),
+    "kernel_regularizer=0.01": (lambda: nn.Dense(3, kernel_regularizer=0.01), errors.ArgumentError, "nn.L2(1e-4)"),
+    "kernel_constraint=3": (lambda: nn.Dense(3, kernel_constraint=3), errors.ArgumentError, "nn.MaxNorm(3.0)"),
+    "Variable(initialiser)": (lambda: gr.Variable(init.he_normal), errors.ArgumentError, "call it with a shape"),
+    "a step uphill": (
+        lambda: traced(lambda x, y, s: optim.SGD().minimize(gr.sum(x * gr.Variable(1.0)), learning_rate=-1.0)),
+        errors.ArgumentError, "at least 0",
+    ),
     "climbing": (lambda: optim.SGD(-0.1), errors.ArgumentError, "minimize(-objective)"),
     "net[5]": (lambda: network()[5], errors.IndexRangeError, "it has 2, by number from 0"),
     "net['dense']": (lambda: network()["dense"], errors.IndexRangeError, "by number from 0"),
@@ -177,6 +190,7 @@ def test_what_they_try_is_answered(tried: str) -> None:
 def test_what_other_libraries_call_the_same_is_taken() -> None:
     assert nn.LayerNorm(epsilon=1e-3).eps == nn.LayerNorm(eps=1e-3).eps == 1e-3
     assert optim.Adam(1e-3, epsilon=1e-4).eps == optim.RMSprop(epsilon=1e-4).eps == 1e-4
+    optim.Adam(eps=1e-4, groups=[optim.Group(lambda v: v.ndim < 2, epsilon=1e-3)])
     with pytest.raises(errors.ArgumentError, match="takes no 'epsilon'"):
         nn.LayerNorm(eps=1e-3, epsilon=1e-3)
 

@@ -151,7 +151,10 @@ def normal_axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
     axes = sorted(a + x.ndim if a < 0 else a for a in given)
     if len(set(axes)) != len(axes) or not set(axes) <= set(range(x.ndim)):
         raise AxisError(
-            f"axis {axis} does not fit a tensor of rank {x.ndim}", operands=[describe("x", x.node)], site=user_site()
+            f"axis {axis} does not fit a tensor of rank {x.ndim}",
+            operands=[describe("x", x.node)],
+            site=user_site(),
+            help=f"its axes are 0 to {x.ndim - 1}, each once; negative ones count from the end" if x.ndim else None,
         )
     return tuple(axes)
 

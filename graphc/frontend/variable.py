@@ -84,6 +84,12 @@ class Variable(Tensor):
                 site=self.site,
                 help="give an array or an initialiser of graphc.init; in an entry, .assign() the tensor",
             )
+        elif callable(initial):
+            raise ArgumentError(
+                f"the initial value of a Variable is the function {getattr(initial, '__name__', initial)}",
+                site=self.site,
+                help="call it with a shape: gr.Variable(init.he_normal((64, 10)))",
+            )
         else:
             self.initial = initial_array(initial)
             self._type = TensorType(FROM_NUMPY[self.initial.dtype], tuple(self.initial.shape))

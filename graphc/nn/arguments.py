@@ -67,9 +67,10 @@ ANSWERS = {
 }  # fmt: skip
 
 
-def constructing(advise: Advice) -> Callable[[Callable[P, None]], Callable[P, None]]:
+def constructing(advise: Advice, remark: str = "") -> Callable[[Callable[P, None]], Callable[P, None]]:
     """An `__init__` that raises `ArgumentError` for arguments that it does not take, with advice on their names.
 
+    `remark` is what to say, besides, of too few or too many of them.
     Names of `ALIASES` are taken as ours, and where it says `bool` it gets True or False.
     """
 
@@ -79,7 +80,7 @@ def constructing(advise: Advice) -> Callable[[Callable[P, None]], Callable[P, No
         @wraps(init)
         def wrapper(*args: P.args, **options: P.kwargs) -> None:
             kind, given = type(args[0]).__name__, in_our_names(init, options)
-            expect_taken(kind, init, args, given, advise)
+            expect_taken(kind, init, args, given, advise, remark)
             expect_flags(kind, flags, args, given)
             init(*args, **given)
 
@@ -97,7 +98,7 @@ def in_our_names(init: Callable[..., None], options: Mapping[str, Any]) -> dict[
 
 
 def expect_taken(
-    kind: str, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any], advise: Advice
+    kind: str, init: Callable[..., None], args: Sequence[Any], options: Mapping[str, Any], advise: Advice, remark: str
 ) -> None:
     """Raise `ArgumentError` unless an `__init__` takes such arguments."""
     signature, rest = taken(init)
@@ -106,7 +107,7 @@ def expect_taken(
     for name in options:
         if name not in own and (more or rest is None) and name not in more:
             raise ArgumentError(f"{kind}: takes no {name!r}", site=user_site(), help=advise(name, own + more))
-    expect_bound(kind, signature, args, options)
+    expect_bound(kind, signature, args, options, f"it takes {', '.join(own)}{remark}")
 
 
 @cache

@@ -82,9 +82,10 @@ NAMED: dict[str, Callable[[], Constraint]] = {
 
 
 def constraint_function(constraint: str | Constraint | None) -> Constraint | None:
-    """A constraint by name, or itself. Raises `ArgumentError` for a name that is none."""
-    if not isinstance(constraint, str):
+    """A constraint by name, or itself. Raises `ArgumentError` for what is neither a name of one nor a function."""
+    if constraint is None or callable(constraint):
         return constraint
-    if constraint not in NAMED:
-        raise ArgumentError(f"no constraint {constraint!r}", site=user_site(), help=", ".join(NAMED))
+    if not isinstance(constraint, str) or constraint not in NAMED:
+        help = f"give a function of a tensor, such as nn.MaxNorm(3.0), or {', '.join(map(repr, NAMED))}"
+        raise ArgumentError(f"no constraint {constraint!r}", site=user_site(), help=help)
     return NAMED[constraint]()

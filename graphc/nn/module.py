@@ -28,6 +28,9 @@ from graphc.nn.theirs import ATTRIBUTES
 from graphc.sites import user_site
 from graphc.suggest import answering_methods, expect_bound, missing_attribute
 
+#: Of layers, those of users too: an `__init__` that answers what it does not take.
+constructor = constructing(advice, "; the sizes of what comes in are read off the first x")
+
 
 @answering_methods
 class Module:
@@ -43,7 +46,7 @@ class Module:
 
     name: str | None = None
 
-    @constructing(advice)
+    @constructor
     def __init__(self, name: str | None = None):
         if name is not None and not (isinstance(name, str) and name):
             raise ArgumentError(
@@ -65,7 +68,7 @@ class Module:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in cls.__dict__:
-            cls.__init__ = constructing(advice)(cls.__dict__["__init__"])  # type: ignore[method-assign]
+            cls.__init__ = constructor(cls.__dict__["__init__"])  # type: ignore[method-assign]
         if "__call__" in cls.__dict__:
             cls.__call__ = called(cls.__dict__["__call__"])  # type: ignore[method-assign]
         if "build" in cls.__dict__:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple, TypedDict, Unpack
 
 from graphc import init
-from graphc.errors import ArgumentError, ShapeError
+from graphc.errors import ArgumentError, AxisError, ShapeError
 from graphc.frontend import api
 from graphc.frontend.modes import undecided
 from graphc.frontend.numbers import is_number, is_within
@@ -120,6 +120,7 @@ class BatchNorm(Normalization):
 
     def __init__(
         self,
+        *,
         momentum: float | None = None,
         eps: float | None = None,
         style: Literal["torch", "keras"] = "torch",
@@ -180,15 +181,18 @@ class LayerNorm(Normalization):
 
     least_axes: ClassVar[int] = 1
 
-    def __init__(
-        self, axis: int | Sequence[int] = -1, eps: float = 1e-5, **options: Unpack[NormOptions]
-    ):
+    def __init__(self, axis: int | Sequence[int] = -1, *, eps: float = 1e-5, **options: Unpack[NormOptions]):
         super().__init__(**options)
         self.eps = checked_eps(self, eps)
         self.axis = axis
 
     def shape(self, x: Tensor) -> Sequence[Size]:
-        axes = normal_axes(x, self.axis)
+        try:
+            axes = normal_axes(x, self.axis)
+        except AxisError as error:
+            message = f"LayerNorm: {error.message}"
+            help = "nn.LayerNorm() is over the last axis, whose size is read off x; axis= says which others"
+            raise AxisError(message, operands=error.operands, site=error.site, help=help) from None
         return [x.type.shape[i] if i in axes else 1 for i in range(axes[0], x.ndim)]
 
     def __call__(self, x: TensorLike) -> Tensor:
@@ -205,7 +209,7 @@ class RMSNorm(Normalization):
 
     least_axes: ClassVar[int] = 1
 
-    def __init__(self, eps: float | None = None, **options: Unpack[NormOptions]):
+    def __init__(self, *, eps: float | None = None, **options: Unpack[NormOptions]):
         options.setdefault("use_bias", False)
         super().__init__(**options)
         self.eps = None if eps is None else checked_eps(self, eps)
@@ -223,7 +227,7 @@ class GroupNorm(Normalization):
         nn.GroupNorm(8)        # f32[N, 16, 16, 32] -> f32[N, 16, 16, 32], with scale and bias [32]
     """
 
-    def __init__(self, groups: int = 32, eps: float = 1e-5, **options: Unpack[NormOptions]):
+    def __init__(self, groups: int = 32, *, eps: float = 1e-5, **options: Unpack[NormOptions]):
         super().__init__(**options)
         self.eps = checked_eps(self, eps)
         expect_count(self, groups=groups)
@@ -241,7 +245,7 @@ class InstanceNorm(Normalization):
 
     least_axes: ClassVar[int] = 3
 
-    def __init__(self, eps: float = 1e-5, **options: Unpack[NormOptions]):
+    def __init__(self, *, eps: float = 1e-5, **options: Unpack[NormOptions]):
         super().__init__(**options)
         self.eps = checked_eps(self, eps)
 

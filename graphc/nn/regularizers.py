@@ -77,9 +77,10 @@ NAMED: dict[str, Callable[[], Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2
 
 
 def regularizer_function(regularizer: str | Regularizer | None) -> Regularizer | None:
-    """A regularizer by name, or itself. Raises `ArgumentError` for a name that is none."""
-    if not isinstance(regularizer, str):
+    """A regularizer by name, or itself. Raises `ArgumentError` for what is neither a name of one nor a function."""
+    if regularizer is None or callable(regularizer):
         return regularizer
-    if regularizer not in NAMED:
-        raise ArgumentError(f"no regularizer {regularizer!r}", site=user_site(), help=", ".join(NAMED))
+    if not isinstance(regularizer, str) or regularizer not in NAMED:
+        help = f"give a function of a tensor, such as nn.L2(1e-4), or {', '.join(map(repr, NAMED))}"
+        raise ArgumentError(f"no regularizer {regularizer!r}", site=user_site(), help=help)
     return NAMED[regularizer]()

@@ -42,7 +42,7 @@ HOMES = {
 def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor] | None:
     """An activation by name, as a function, or None for none."""
     if activation is None or callable(activation):
-        expect_no_weight(activation)
+        expect_function(activation)
         return activation
     if isinstance(activation, str) and activation in ACTIVATIONS:
         return ACTIVATIONS[activation]
@@ -53,8 +53,11 @@ def activation_function(activation: ActivationLike) -> Callable[[Tensor], Tensor
     raise ArgumentError(f"no activation {activation!r}", site=user_site(), help=help)
 
 
-def expect_no_weight(activation: object) -> None:
-    """Raise `ArgumentError` where what is for a parameter was given as the activation."""
+def expect_function(activation: object) -> None:
+    """Raise `ArgumentError` where what is for a parameter was given as the activation, or a layer's class."""
+    if isinstance(activation, type):
+        message = f"the activation is the class {activation.__name__}"
+        raise ArgumentError(message, site=user_site(), help=f"give one of it: nn.{activation.__name__}()")
     home = getattr(getattr(activation, "func", activation), "__module__", "")
     if home in HOMES:
         message = f"the activation is a function of {home.removeprefix('graphc.')}"

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from graphc.errors import ArgumentError
 from graphc.frontend.variable import Variable
+from graphc.nn.arguments import in_our_names
 from graphc.nn.module import Module
 from graphc.sites import user_site
 from graphc.suggest import answering_methods
@@ -71,7 +72,8 @@ class Group:
             if key not in names and not rest:
                 raise ArgumentError(f"Group: {rule.__name__} takes no {key!r}", site=self.site, help=", ".join(names))
         given = dict(zip(names, args, strict=False)) | dict(options)
-        return {k: v for k, v in given.items() if k not in COMMON} | self.overrides
+        ours = {k: v for k, v in in_our_names(rule.__init__, given).items() if k not in COMMON}  # type: ignore[misc]
+        return ours | in_our_names(rule.__init__, self.overrides)  # type: ignore[misc]
 
 
 def parameters_of(rule: type) -> tuple[list[str], bool]:

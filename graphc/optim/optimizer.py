@@ -9,6 +9,7 @@ import numpy as np
 
 from graphc.errors import ArgumentError, InternalError, Operand, TraceError
 from graphc.frontend import api
+from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.recording import Recording, current
 from graphc.frontend.tensor import Tensor
@@ -146,6 +147,8 @@ class Optimizer:
         no float.
         """
         recording = current("an optimizer's step")
+        if is_number(learning_rate):
+            expect_rate(type(self).__name__, learning_rate)
         given = [in_computed(*expect_pair(pair)) for pair in expect_pairs(pairs)]
         if not given:
             raise ArgumentError("apply_gradients: no pairs", site=user_site())
