@@ -132,11 +132,19 @@ def seen(role: str, node: Node, value: Array, fault: Fault, outer: Scope) -> Ope
     if value.shape == fault.value.shape:
         note = f"{value[fault.place]} there" if fault.place else f"{value[()]}"
     else:
-        note = f"from {np.min(value)} to {np.max(value)}" if value.size else "empty"
+        note = span(value)
     known, leaf = describe(role, node), isinstance(node.op, Leaf)
     if node.scope is not outer if leaf else known.site == fault.site:
         return Operand(role, f"{node.type}, {note}")
     return Operand(role, f"{known.value}, {note}", None if leaf else known.site)
+
+
+def span(value: Array) -> str:
+    """Between what an array's elements lie, and how many are NaN."""
+    nan = value != value
+    numbers = value[~nan]
+    between = f"from {np.min(numbers)} to {np.max(numbers)}" if numbers.size else "no number"
+    return f"{between}, {int(nan.sum())} of {value.size} NaN" if nan.any() else between
 
 
 def advice(fault: Fault, kind: Numerics, outer: Scope) -> str:

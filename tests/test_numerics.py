@@ -143,6 +143,7 @@ def test_layers_and_what_was_given_as_nan_are_named() -> None:
     error = complaint(lambda: bound(x))
     assert "in dense gives NaN" in str(error) and error.help == "the argument x holds NaN before the step"
     bound.state["dense_1/bias"] = np.float32([0, np.nan])
+    assert "lhs  x:  f32[N,3], from 1.0 to 1.0, 1 of 15 NaN\n" in str(error)
     assert complaint(lambda: bound(np.ones((5, 3), np.float32))).help == "the Variable dense_1/bias holds NaN before the step"  # noqa: E501
 
 
