@@ -22,6 +22,8 @@ RNG = np.random.default_rng(0)
 def entry_of(function: Callable[..., Any], kind: str | None = "nan", **types: Any) -> Any:
     """A function as the only entry of a compiled program."""
     program = gr.Program("checked")
+    if function.__name__ == "<lambda>":
+        function.__name__ = "f"
     program.entry(**types)(function)
     return program.compile(check=kind).entries[function.__name__]
 
@@ -242,6 +244,27 @@ def test_loops_and_branches_are_looked_into() -> None:
         assert "sqrt" in str(complaint(lambda rounds=rounds: rounds(2.5)))  # the condition's last answer
 
 
+def test_sums_over_rounds_are_looked_at_when_these_are_done() -> None:
+    def last(x: Any, start: Any) -> Any:
+        return gr.scan(lambda c, v: (c + gr.sqrt(v), None), start, x)[0] > 0
+
+    def running(x: Any) -> Any:
+        def step(total: Any, value: Any) -> Any:
+            total = total + gr.sqrt(value)
+            return total, total > 0
+
+        return gr.scan(step, 0.0, x)[1]
+
+    bad, none = np.float32([1, -1]), np.float32([])
+    from_zero = entry_of(lambda x: last(x, 0.0), x=gr.f32["T"])
+    assert "sqrt gives NaN, in round 1" in str(complaint(lambda: from_zero(bad)))
+    assert not from_zero(none)
+    given = entry_of(last, x=gr.f32["T"], start=gr.f32[()])
+    complaint(lambda: given(bad, 1.0))
+    assert not given(none, np.float32(np.nan))  # nothing is computed
+    complaint(lambda: entry_of(running, x=gr.f32["T"])(bad))  # and nothing asks for the sum
+
+
 def test_rounds_are_counted_anew_in_each_loop() -> None:
     def nested(x: Any) -> Any:
         def row(carry: Any, values: Any) -> Any:
@@ -271,12 +294,12 @@ def test_a_failed_call_changes_no_state() -> None:
 
 def test_checked_programs_compute_the_same_bits() -> None:
     x, y = RNG.standard_normal((70, 9)).astype(np.float32), RNG.integers(0, 3, 70).astype(np.int32)
-    net, adam = nn.Sequential(nn.Dense(8, activation="relu"), nn.Dropout(0.1), nn.Dense(3)), optim.Adam(1e-2)
+    net, adam = nn.Sequential(nn.GRU(8), nn.Dropout(0.1), nn.Dense(3)), optim.Adam(1e-2)
     program = gr.Program("twice")
 
     @program.entry
     def train_step(x: gr.f32["N", 9], y: gr.i32["N"]):
-        loss = losses.sparse_softmax_cross_entropy(net(x, training=True), y)
+        loss = losses.sparse_softmax_cross_entropy(net(x[:, :, None], training=True)[:, -1], y)
         adam.minimize(loss)
         return {"loss": loss}
 

@@ -10,7 +10,7 @@ Only what is not seen elsewhere is looked at: a NaN in h shows in h·W too, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import inf
@@ -21,7 +21,7 @@ from graphc import ops
 from graphc.ir import build
 from graphc.ir.dim import known_le
 from graphc.ir.graph import Graph, reachable, users
-from graphc.ir.node import Array, Leaf, Node, Op, Read, Scope
+from graphc.ir.node import Array, Constant, Leaf, Node, Op, Read, Scope
 from graphc.ir.types import TupleType, bool_
 from graphc.ops.control import Cond, Scan, WhileLoop, carry_name, reads
 from graphc.ops.loops import copied
@@ -54,11 +54,15 @@ def check(graph: Graph, kind: Numerics) -> Graph:
     return graph.with_roots((*graph.outputs, bad), updates)
 
 
-def watched(graph: Graph, kind: Numerics) -> tuple[Graph, Node | None]:
-    """A graph whose control flow checks its rounds, and whether a number went bad; None where there is none."""
+def watched(graph: Graph, kind: Numerics, totals: Collection[int] = ()) -> tuple[Graph, Node | None]:
+    """A graph whose control flow checks its rounds, and whether a number went bad; None where there is none.
+
+    Those of its updates that are `totals` are looked at when all rounds are done.
+    """
     watcher = Watcher(kind)
     graph = rewrite_control(graph, watcher.control)
-    watcher.look_at(reachable((*graph.roots, *watcher.besides)))
+    later = [graph.updates[i][1] for i in totals]
+    watcher.look_at(reachable((*graph.roots, *watcher.besides, *watcher.totals)), later)
     return graph, watcher.result()
 
 
@@ -69,15 +73,16 @@ class Watcher:
     kind: Numerics
     found: list[Node] = field(default_factory=list)
     besides: list[Node] = field(default_factory=list)  # what the graph does not need, but is to be looked at
+    totals: list[Node] = field(default_factory=list)  # results of loops that add up what may be NaN
 
     def result(self) -> Node | None:
         """Whether any did."""
         return reduce(build.or_, self.found) if self.found else None
 
-    def look_at(self, nodes: Sequence[Node]) -> None:
-        """Check what is computed among some nodes, operands before users."""
-        watched = visible(nodes) if self.kind == "nan" else filter(computes, nodes)
-        for node in watched:
+    def look_at(self, nodes: Sequence[Node], later: Collection[Node]) -> None:
+        """Check what is computed among some nodes, operands before users; some of them are looked at `later`."""
+        computed = [node for node in nodes if computes(node) or node in self.totals]
+        for node in visible(nodes, computed, later) if self.kind == "nan" else computed:
             with node.scope.at(node.scope.site_of(node)):
                 self.found.append(is_nan(node) if self.kind == "nan" else went_bad(node))
 
@@ -88,13 +93,16 @@ class Watcher:
     def scan(self, node: Node, operands: Sequence[Node]) -> list[Node]:
         """The rounds carry whether one has failed."""
         assert isinstance(node.op, Scan)
-        op, (body, bad) = node.op, watched(node.op.body, self.kind)
+        op, (consts, inits, xs) = node.op, node.op.split(operands)
+        totals = added_up(op, inits) if self.kind == "nan" else []
+        body, bad = watched(op.body, self.kind, totals)
         if bad is None:
-            return build.items(node.scope.node(op, *operands))
-        consts, inits, xs = op.split(operands)
-        made = replace(op, body=carrying(body, bad))
-        results = build.items(node.scope.node(made, *consts, *inits, false(node.scope), *xs))
-        self.found.append(results.pop(op.carries))
+            results = build.items(node.scope.node(op, *operands))
+        else:
+            made = replace(op, body=carrying(body, bad))
+            results = build.items(node.scope.node(made, *consts, *inits, false(node.scope), *xs))
+            self.found.append(results.pop(op.carries))
+        self.totals += [results[i] for i in totals]
         return results
 
     def while_loop(self, node: Node, operands: Sequence[Node]) -> list[Node]:
@@ -136,6 +144,27 @@ CHECKED: dict[type[Op], Callable[[Watcher, Node, Sequence[Node]], list[Node]]] =
 }
 
 
+def added_up(op: Scan, inits: Sequence[Node]) -> list[int]:
+    """The carries that start with a number, and to which each round adds: a NaN in one stays to the end.
+
+    Gradients are such: what adds up to them may then still be done for all rounds at once.
+    """
+    found = []
+    for i, (init, (name, new)) in enumerate(zip(inits, op.body.updates, strict=True)):
+        old = op.body.scope.typed(Read(name), new.type)
+        adds = isinstance(new.op, ops.Add) and old in new.inputs
+        if adds and new.type.dtype.is_float and isinstance(source(init).op, Constant):
+            found.append(i)
+    return found
+
+
+def source(x: Node) -> Node:
+    """What a node repeats or moves as a whole."""
+    while type(x.op) in WHOLE:
+        (x,) = x.inputs
+    return x
+
+
 def carrying(body: Graph, bad: Node) -> Graph:
     """A loop's body that also carries whether this round or one before it went bad."""
     name = carry_name(len(body.updates))
@@ -164,12 +193,15 @@ def computes(node: Node) -> bool:
     return node.type.dtype.is_float and (not node.op.narrow or isinstance(node.op, ops.Cast))
 
 
-def visible(nodes: Sequence[Node]) -> Iterator[Node]:
-    """Nodes such that a NaN in any that computes is a NaN in one of these; `nodes` has operands before users."""
+def visible(nodes: Sequence[Node], computed: Iterable[Node], later: Collection[Node]) -> Iterator[Node]:
+    """Nodes such that a NaN in any of the computed ones is one in them, or in what is looked at later.
+
+    `nodes` has operands before users.
+    """
     readers = users(nodes)
-    wanted = {node for node in nodes if computes(node)}
+    wanted = set(computed)
     for node in nodes:
-        if node in wanted:
+        if node in wanted and node not in later:
             heir = next((reader for reader in readers[node] if keeps(reader, node)), None)
             if heir is None:
                 yield node
@@ -194,8 +226,7 @@ def is_nan(x: Node) -> Node:
 
 def magnitude(x: Node) -> Node:
     """The largest absolute value; a NaN wins."""
-    while type(x.op) in WHOLE:
-        (x,) = x.inputs
+    x = source(x)
     return build.reduce_max(build.abs_(x), tuple(range(x.type.rank)))
 
 
