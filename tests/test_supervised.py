@@ -62,10 +62,26 @@ def test_it_is_the_program_written_out(given: Any, augment: Any) -> None:
     assert train.evaluate(short, (X, Y)) == train.evaluate(long, (X, Y))
 
 
+def test_rows_have_weights() -> None:
+    weighted = program(weights=gr.f32["N"], metrics=[metrics.accuracy]).compile()
+    plain = program(metrics=[metrics.accuracy]).compile()
+    ones = np.ones(len(X), np.float32)
+    assert train.fit(weighted, (X, Y, ones), epochs=2)["loss"] == train.fit(plain, (X, Y), epochs=2)["loss"]
+    assert image(weighted) == image(plain)
+    first = (np.arange(len(X)) < 10).astype(np.float32) * len(X) / 10
+    penalty = train.evaluate(plain, (X, Y, ones)[:2])["loss"] - mean_loss(plain, X, Y)
+    found = train.evaluate(weighted, (X, Y, first), batch_size="full")
+    assert found["loss"] == pytest.approx(mean_loss(plain, X[:10], Y[:10]) + penalty, rel=1e-5)
+
+
+def mean_loss(compiled: Any, x: Any, y: Any) -> float:
+    """The loss of predictions, without a penalty."""
+    return float(gr.jit(losses.sparse_softmax_cross_entropy)(compiled.predict(x), y))
+
+
 def test_the_loss_has_the_penalty() -> None:
     compiled = program().compile()
-    plain = losses.sparse_softmax_cross_entropy
-    bare = float(gr.jit(plain)(compiled.predict(X), Y))
+    bare = mean_loss(compiled, X, Y)
     penalty = 0.01 * float((compiled.state["dense/kernel"] ** 2).sum())
     assert train.evaluate(compiled, (X, Y))["loss"] == pytest.approx(bare + penalty, rel=1e-5)
 
@@ -74,6 +90,8 @@ def test_the_loss_has_the_penalty() -> None:
     (lambda: program(metrics={"loss": metrics.accuracy}), "can't be named loss"),
     (lambda: program(metrics={"accuracy": "accuracy"}), "the metric accuracy is a str"),
     (lambda: program(loss="mse"), "loss is a str"),
+    (lambda: program(weights=X), "weights is a ndarray"),
+    (lambda: program(weights=gr.f32["N"], loss=lambda output, target: output), "(output, target, weights=)"),
     (lambda: program(optimizer=None), "optimizer is a NoneType"),
     (lambda: train.supervised(network(), X, Y, loss=None, optimizer=None), "x is a ndarray"),
 ])  # fmt: skip

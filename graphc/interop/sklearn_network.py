@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphc import losses, nn, optim
+from graphc import losses, nn, optim, train
 from graphc.errors import ArgumentError
 from graphc.frontend.program import Program
 from graphc.ir.node import Array
@@ -70,7 +70,6 @@ class Plan:
         classes = self.loss not in REGRESSION_LOSSES
         y_type = i32["N"] if classes else number["N", self.outputs]
         loss_of = losses.sparse_softmax_cross_entropy if classes else REGRESSION_LOSSES[self.loss]
-        net, optimizer, program = self.net(), self.made_optimizer(), Program("estimator")
 
         def judged(prediction: Tensor, y: Tensor, weights: Tensor) -> Tensor:
             if prediction.type.shape[1:] != (self.outputs,):
@@ -79,25 +78,12 @@ class Plan:
                     site=user_site(),
                     help="network= is a function of the number of outputs: lambda n: nn.Sequential(…, nn.Dense(n))",
                 )
-            found: Tensor = loss_of(prediction, y, weights=weights) + net.penalty()
-            return found
+            return loss_of(prediction, y, weights=weights)
 
-        @program.entry(x=x_type)
-        def predict(x: Tensor) -> Tensor:
-            found = net(x, training=False)
-            return nn.softmax(found) if classes else found
-
-        @program.entry(x=x_type, y=y_type, weights=weights_type)
-        def train_step(x: Tensor, y: Tensor, weights: Tensor) -> dict[str, Tensor]:
-            loss = judged(net(x, training=True), y, weights)
-            optimizer.minimize(loss)
-            return {"loss": loss}
-
-        @program.entry(x=x_type, y=y_type, weights=weights_type)
-        def evaluate(x: Tensor, y: Tensor, weights: Tensor) -> dict[str, Tensor]:
-            return {"loss": judged(net(x, training=False), y, weights)}
-
-        return program
+        return train.supervised(
+            self.net(), x_type, y_type, loss=judged, optimizer=self.made_optimizer(), weights=weights_type,
+            activation=nn.softmax if classes else None, name="estimator",
+        )  # fmt: skip
 
     def made_optimizer(self) -> Optimizer:
         """The optimizer, by name or made by the user's function."""

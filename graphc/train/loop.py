@@ -29,8 +29,8 @@ CALL = "train.fit(compiled, (x, y), epochs=10, batch_size=32, validation_data=(x
 @answering(
     CALL,
     verbose="progress=False is quiet, True shows how far it is",
-    sample_weight="an argument of the entry: losses take weights=",
-    class_weight="an argument of the entry: losses take weights=",
+    sample_weight='train.supervised(…, weights=gr.f32["N"]), and the data (x, y, weights)',
+    class_weight='train.supervised(…, weights=gr.f32["N"]), and the data (x, y, class_weights[y])',
     validation_freq="a train.Callback of your own can call train.evaluate",
     validation_steps="give as much validation_data as is to be seen",
     workers="any iterable of batches may be the data",
