@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import graphc as gr
 from graphc import ops
 from graphc.ir import build
 from graphc.ir.dim import Size, symbol
@@ -138,3 +139,29 @@ def test_short_rows_stay_in_registers_and_softmax_is_one_kernel(length: Size, ki
     (kernel,) = compiled.entry.kernels
     kinds = {s.kind for s in kernel.statements() if isinstance(s, Loop)}
     assert kinds == {"serial", kind}
+
+
+LONG: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
+    "a vector": ((1_000_003,), None),
+    "rows": ((3, 300_001), (1,)),
+    "columns": ((300_001, 3), (0,)),
+    "short rows": ((100_001, 7), None),
+    "a batch of images": ((500, 16, 16, 5), (0, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("symbolic", [True, False])
+@pytest.mark.parametrize("name", LONG)
+def test_long_sums_are_nearly_as_exact_as_short_ones(name: str, symbolic: bool) -> None:
+    shape, axes = LONG[name]
+    program = gr.Program("p")
+    x = 1000.0 + np.random.default_rng(0).random(shape, np.float32)
+
+    @program.entry(x=gr.f32[("N", *shape[1:]) if symbolic else shape])
+    def total(x: gr.Tensor) -> tuple[gr.Tensor, gr.Tensor]:
+        return gr.sum(x, axis=axes), gr.var(x, axis=axes)
+
+    exact = x.astype(np.float64)
+    sums, variances = program.compile().total(x)
+    np.testing.assert_allclose(sums, exact.sum(axes), rtol=2e-6)
+    np.testing.assert_allclose(variances, exact.var(axes), rtol=5e-5)

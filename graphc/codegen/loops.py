@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from graphc.codegen.access import accesses_of
@@ -15,6 +16,18 @@ from graphc.schedule.kernel import Loop, Stmt
 
 #: Emits one round: what is carried into it -> what is carried out of it.
 Step: TypeAlias = Callable[[State], State]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a loop carries is gathered in parts of so many rounds, each from the same start, and joined.
+
+    Rounding errors of a long sum then grow with the rounds of a part and with the number of parts, not with all rounds.
+    """
+
+    rounds: int
+    start: State
+    join: Callable[[State, State], State]
 
 
 def emit_loop(k: Emission, statement: Loop) -> None:
@@ -39,7 +52,9 @@ def body_of(k: Emission, body: Sequence[Stmt]) -> Iterator[None]:
         yield
 
 
-def counted(k: Emission, axis: Axis, body: Sequence[Stmt], state: State, step: Step) -> State:
+def counted(
+    k: Emission, axis: Axis, body: Sequence[Stmt], state: State, step: Step, in_parts: Parts | None = None
+) -> State:
     """One index after the other, carrying `state` round."""
     if axis.extent == 1:
         k.addresses.define(axis, k.b.i64(0))
@@ -47,14 +62,43 @@ def counted(k: Emission, axis: Axis, body: Sequence[Stmt], state: State, step: S
             state = step(state)
         k.addresses.forget(axis)
         return state
-    with body_of(k, body), k.b.loop(k.b.i64(0), k.sizes(axis.extent), carried=state) as loop:
-        k.addresses.define(axis, loop.index)
-        loop.next = list(step(tuple(loop.carried)))
+
+    def round_at(index: Value, state: State) -> State:
+        k.addresses.define(axis, index)
+        state = step(state)
         k.addresses.forget(axis)
-    return tuple(loop.results)
+        return state
+
+    with body_of(k, body):
+        return rounds(k, k.sizes(axis.extent), 1, state, round_at, in_parts)
 
 
-def vectorised(k: Emission, axis: Axis, body: Sequence[Stmt], state: State, step: Step) -> State:
+def rounds(
+    k: Emission, stop: Value, width: int, state: State, round_at: Callable[[Value, State], State],
+    in_parts: Parts | None,
+) -> State:  # fmt: skip
+    """Rounds at 0, width, … below stop, which is a multiple of the width; in parts where that makes several."""
+    b, zero = k.b, k.b.i64(0)
+    if in_parts is None or (stop.literal is not None and stop.literal <= in_parts.rounds * width):
+        with b.loop(zero, stop, width, carried=state) as loop:
+            loop.next = list(round_at(loop.index, tuple(loop.carried)))
+        return tuple(loop.results)
+    span = in_parts.rounds * width
+    with b.loop(zero, stop, span, carried=state) as whole:
+        if in_parts.rounds == 1:
+            part = round_at(whole.index, in_parts.start)
+        else:
+            end = b.minimum(b.add(whole.index, b.i64(span)), stop)
+            with b.loop(whole.index, end, width, carried=in_parts.start, nonempty=True) as loop:
+                loop.next = list(round_at(loop.index, tuple(loop.carried)))
+            part = tuple(loop.results)
+        whole.next = list(in_parts.join(tuple(whole.carried), part))
+    return tuple(whole.results)
+
+
+def vectorised(
+    k: Emission, axis: Axis, body: Sequence[Stmt], state: State, step: Step, in_parts: Parts | None = None
+) -> State:
     """A vector at a time; the rest, if there can be one, under a mask."""
     b, lanes = k.b, k.lanes_for(axis.extent)
     extent = k.sizes(axis.extent)
@@ -62,9 +106,8 @@ def vectorised(k: Emission, axis: Axis, body: Sequence[Stmt], state: State, step
     if whole.literal == lanes:
         state = chunk(k, axis, lanes, b.i64(0), None, state, step)
     elif whole.literal != 0:
-        with body_of(k, body), b.loop(b.i64(0), whole, lanes, carried=state) as loop:
-            loop.next = list(chunk(k, axis, lanes, loop.index, None, tuple(loop.carried), step))
-        state = tuple(loop.results)
+        with body_of(k, body):
+            state = rounds(k, whole, lanes, state, lambda i, s: chunk(k, axis, lanes, i, None, s, step), in_parts)
     rest = b.sub(extent, whole)
     if rest.literal is None:
         return optional_chunk(k, axis, lanes, whole, rest, state, step)

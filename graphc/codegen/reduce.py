@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from graphc.codegen.emission import Emission, Lane
 from graphc.codegen.folds import Folding, State, across, folding, index_lanes
 from graphc.codegen.llvm_types import Value
-from graphc.codegen.loops import counted, vectorised
+from graphc.codegen.loops import Parts, counted, vectorised
 from graphc.errors import InternalError
 from graphc.ops.base import ArgReduction
+from graphc.ops.reduction import ReduceSum
 from graphc.schedule.kernel import Compute, Contract, Fold, Literal, Load, Position, Range, Reduce, Stmt, walk
+
+#: After so many rounds a sum starts anew, and is added to those before: 10⁷ numbers are as exact as 10⁵ in a row.
+PART = 256
 
 
 @dataclass(frozen=True)
@@ -36,19 +40,42 @@ def emit_reduce(k: Emission, statement: Reduce) -> None:
     pairs = zip(statement.folds, rules, strict=True)
     starts = [(fold, rule, c, rule.start(lanes)) for fold, rule in pairs for c in chunks]
     accumulators = [Accumulator(fold, rule, c, len(start)) for fold, rule, c, start in starts]
+    identities = tuple(v for *_, start in starts for v in start)
+    lengths = part_lengths(statement, lanes if statement.lanes else 1)
 
     def innermost(state: State) -> State:
         k.run(statement.body)
         return fold_in(k, statement, accumulators, state)
 
+    def join(a: State, b: State) -> State:
+        pairs = zip(parts(accumulators, a), parts(accumulators, b), strict=True)
+        return tuple(v for (accumulator, x), (_, y) in pairs for v in accumulator.rule.join(x, y))
+
     def nest(depth: int, state: State) -> State:
-        axis = statement.axes[depth]
+        axis, length = statement.axes[depth], lengths[depth]
+        in_parts = None if length is None else Parts(length, identities, join)
         if depth == len(statement.axes) - 1:
             walk_axis = vectorised if statement.lanes else counted
-            return walk_axis(k, axis, statement.body, state, innermost)
-        return counted(k, axis, statement.body, state, lambda s: nest(depth + 1, s))
+            return walk_axis(k, axis, statement.body, state, innermost, in_parts)
+        return counted(k, axis, statement.body, state, lambda s: nest(depth + 1, s), in_parts)
 
-    finish(k, statement, accumulators, nest(0, tuple(v for *_, start in starts for v in start)))
+    finish(k, statement, accumulators, nest(0, identities))
+
+
+def part_lengths(statement: Reduce, lanes: int) -> list[int | None]:
+    """For each axis the rounds after which a sum of floats starts anew; None where all rounds are one part."""
+    lengths: list[int | None] = [None] * len(statement.axes)
+    if not any(isinstance(f.op, ReduceSum) and f.dtype.is_float for f in statement.folds):
+        return lengths
+    inner: int | None = 1  # rounds of the axes further in; None where they are symbolic, or enough for a part
+    for depth, axis in reversed(list(enumerate(statement.axes))):
+        width = lanes if depth == len(statement.axes) - 1 else 1
+        rounds = inner * -(-axis.extent // width) if inner is not None and isinstance(axis.extent, int) else None
+        if rounds is None or rounds > PART:
+            lengths[depth] = 1 if inner is None else max(1, PART // max(1, inner))
+            rounds = None
+        inner = rounds
+    return lengths
 
 
 def parts(accumulators: Sequence[Accumulator], state: State) -> Iterator[tuple[Accumulator, State]]:
