@@ -11,6 +11,7 @@ import pytest
 
 import graphc as gr
 from graphc import errors, losses, nn, optim
+from graphc.optim.means import running_mean
 
 VECTORS = np.load(Path(__file__).parent / "vectors" / "torch.npz")
 
@@ -45,6 +46,22 @@ def test_ten_steps_follow_pytorch(rule: str, label: str, dtype: Any, tolerance: 
         found = step(gradient.astype(dtype.numpy))
         assert found.dtype == dtype.numpy
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.5, 0.9, 0.999, 1.0])
+def test_a_running_mean_lies_between_its_values_and_is_exact_where_it_can_be(decay: float) -> None:
+    program = gr.Program("means")
+
+    @program.entry(mean=gr.f32["N"], value=gr.f32["N"])
+    def moved(mean: Any, value: Any) -> Any:
+        return running_mean(mean, value, decay)
+
+    step = program.compile().moved
+    mean, value = np.float32(np.random.default_rng(0).lognormal(0, 10, (2, 500)))
+    found = step(mean, value)
+    assert (np.minimum(mean, value) <= found).all() and (found <= np.maximum(mean, value)).all()
+    assert (step(mean, mean) == mean).all()
+    assert decay not in (0.0, 1.0) or (found == (mean if decay else value)).all()
 
 
 def network() -> tuple[gr.Program, gr.Entry, gr.Entry]:

@@ -8,6 +8,7 @@ from typing import Unpack
 
 from graphc.frontend import api
 from graphc.frontend.tensor import Tensor
+from graphc.optim.means import running_mean
 from graphc.optim.optimizer import Optimizer
 from graphc.optim.settings import Rate, Settings
 from graphc.optim.style import Style, default, expect_between
@@ -30,11 +31,11 @@ class Moments(Optimizer):
 
     def first(self, m: Tensor, gradient: Tensor) -> Tensor:
         """The running mean of gradients."""
-        return self.beta1 * m + (1.0 - self.beta1) * gradient
+        return running_mean(m, gradient, self.beta1)
 
     def second(self, v: Tensor, gradient: Tensor) -> Tensor:
         """The running mean of squared gradients."""
-        return self.beta2 * v + (1.0 - self.beta2) * (gradient * gradient)
+        return running_mean(v, gradient * gradient, self.beta2)
 
     def corrections(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
         """1 − β₁ᵗ and 1 − β₂ᵗ at this step, as scalars."""
@@ -188,7 +189,7 @@ class Lion(Moments):
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
         direction = api.sign(self.first(slots[0], gradient))
-        return parameter - rate * direction, self.beta2 * slots[0] + (1.0 - self.beta2) * gradient
+        return parameter - rate * direction, running_mean(slots[0], gradient, self.beta2)
 
 
 def correction(beta: float, count: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from graphc.frontend import api
 from graphc.frontend.tensor import Tensor
+from graphc.optim.means import running_mean
 from graphc.optim.optimizer import Optimizer
 from graphc.optim.settings import Rate, Settings
 from graphc.optim.style import Style, default, expect_between
@@ -70,9 +71,9 @@ class Adadelta(Optimizer):
         expect_between(type(self).__name__, 0.0, math.inf, eps=self.eps)
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
-        square = mean(self.rho, slots[0], gradient * gradient)
+        square = running_mean(slots[0], gradient * gradient, self.rho)
         delta = gradient * api.sqrt(slots[1] + self.eps) / api.sqrt(square + self.eps)
-        return parameter - rate * delta, square, mean(self.rho, slots[1], delta * delta)
+        return parameter - rate * delta, square, running_mean(slots[1], delta * delta, self.rho)
 
 
 class RMSprop(Optimizer):
@@ -99,10 +100,10 @@ class RMSprop(Optimizer):
 
     def step(self, parameter: Tensor, gradient: Tensor, rate: Tensor, *slots: Tensor) -> tuple[Tensor, ...]:
         old = dict(zip(self.slots, slots, strict=True))
-        new = {"square": mean(self.rho, old["square"], gradient * gradient)}
+        new = {"square": running_mean(old["square"], gradient * gradient, self.rho)}
         spread = new["square"]
         if self.centered:
-            new["mean"] = mean(self.rho, old["mean"], gradient)
+            new["mean"] = running_mean(old["mean"], gradient, self.rho)
             spread = spread - api.square(new["mean"])
         torch = self.style == "torch"
         root = api.sqrt(spread) + self.eps if torch else api.sqrt(spread + self.eps)
@@ -110,8 +111,3 @@ class RMSprop(Optimizer):
         if self.momentum:
             change = new["momentum"] = self.momentum * old["momentum"] + change
         return parameter - (rate * change if torch else change), *(new[name] for name in self.slots)
-
-
-def mean(rho: float, old: Tensor, value: Tensor) -> Tensor:
-    """A running mean that keeps the share ρ of what it was."""
-    return rho * old + (1.0 - rho) * value

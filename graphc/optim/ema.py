@@ -16,6 +16,7 @@ from graphc.frontend.variable import Variable
 from graphc.nn.module import Module
 from graphc.optim.adam import correction
 from graphc.optim.groups import Parameters, expect_parameters, variables_of
+from graphc.optim.means import running_mean
 from graphc.optim.state import belonging, kept, slot
 from graphc.optim.style import expect_between
 from graphc.sites import user_site
@@ -61,7 +62,7 @@ class EMA:
         with belonging(recording, self):
             for parameter, average in averages.items():
                 old, new = as_tensor(average), cast(as_tensor(parameter), average.dtype)
-                moved = self.decay * old + (1.0 - self.decay) * new
+                moved = running_mean(old, new, self.decay)
                 average.assign(moved if self.debias else api.where(count == 0, new, moved))
             count.assign(count + 1)
 
