@@ -182,11 +182,11 @@ class Recording:
 
     def check(self, size: Size, minimum: int, message: str) -> None:
         """Require a size to be at least `minimum`: an error now if it never is, else a check when the entry runs."""
+        if known_le(minimum, size):
+            return
         site = user_site()
         if known_le(size, minimum - 1):
             raise ShapeError(f"{message}, its size is {size}", site=site, help=f"it must be at least {minimum}")
-        if known_le(minimum, size):
-            return
         self.checks.setdefault((size, minimum), Check(size, minimum, message, site))
 
     def check_equal(self, a: Size, b: Size, message: str) -> bool:
