@@ -120,6 +120,13 @@ def test_integer_powers_and_shifts() -> None:
     np.testing.assert_array_equal(negative, np.where(x == 1, 1, np.where(x == -1, (-1) ** (1 + y), 0)))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_quotients_of_any_size_are_numpys(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = ((rng.normal(size=50_000) * 10.0 ** rng.uniform(-9, 9, 50_000)).astype(dtype) for _ in range(2))
+    np.testing.assert_array_equal(gr.jit(lambda x, y: x // y)(x, y), x // y)
+
+
 def test_booleans_are_a_lattice() -> None:
     a, b = np.array([True, True, False, False]), np.array([True, False, True, False])
     found = gr.jit(lambda a, b: (a + b, a * b, gr.maximum(a, b), gr.minimum(a, b), a + 1, a * 0.5))(a, b)

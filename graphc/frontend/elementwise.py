@@ -90,8 +90,12 @@ def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     a, b = stop_gradient(a), stop_gradient(b)
     rest = apply(ops.Rem(), a, b)
     quotient = a / b
-    near = round((a - rest) / b)
-    beyond = where(equal(sign(a) * sign(b), -1), -1.0, quotient)  # of a finite number and ±∞: −1, or a zero
+    apart = equal(sign(a) * sign(b), -1)
+    below = apart & not_equal(rest, 0)  # where the quotient is rounded down, away from 0: rest − b is what is left of a
+    multiple = (a - where(below, rest - b, rest)) / b
+    whole = floor(multiple)
+    near = where(greater(multiple - whole, 0.5), whole + 1.0, whole) - where(below, 1.0, 0.0)
+    beyond = where(apart, -1.0, quotient)  # of a finite number and ±∞: −1, or a zero
     exact = where(isinf(b) & isfinite(a), beyond, where(equal(near, 0), 0.0 * quotient, near))
     return where(equal(b, 0), quotient, exact)
 
