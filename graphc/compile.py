@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from graphc import config, version
 from graphc.errors import ArgumentError, NumericsError, UnsupportedError
 from graphc.frontend.printing import print_all
-from graphc.frontend.trace import TracedEntry, TracedProgram, silent
+from graphc.frontend.trace import TracedEntry, TracedProgram, collector_paused, silent
 from graphc.ir.text import print_graph, segments
 from graphc.records import Record
 from graphc.runtime import signature as sig
@@ -56,6 +56,7 @@ class Options(Record):
         return f"{self.prefix};{target};{self.budget!r};{self.check}"
 
 
+@collector_paused()
 def compile_program(
     program: TracedProgram,
     *,
@@ -92,6 +93,7 @@ def explain(
     return first_bad(entry, kind, inputs, state, where)
 
 
+@collector_paused()
 def build_program(
     program: TracedProgram,
     path: str | os.PathLike[str],
@@ -174,7 +176,7 @@ def emit_program(
 
 def program_key(program: TracedProgram, options: Options) -> str:
     """The cache key: traced graphs with their constants, signatures, options, passes left out and versions."""
-    parts: list[str | bytes] = [version.VERSION, version.fingerprint(), str(sig.ABI), options.key(), program.name]
+    parts: list[str | bytes] = [version.VERSION, version.FINGERPRINT, str(sig.ABI), options.key(), program.name]
     parts.append(",".join(sorted(config.skipped_passes())))
     for entry in program.entries:
         checks = [(c.size, c.minimum, c.message) for c in entry.checks]

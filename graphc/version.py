@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import cache
 
 VERSION = "0.1.0"
 
@@ -12,7 +11,6 @@ VERSION = "0.1.0"
 OUTSIDE = frozenset({"metrics", "nn", "optim", "train", "inspect", "interop", "__pycache__"})
 
 
-@cache
 def fingerprint() -> str:
     """16 hex digits that change when a source file of the package does (by name, size or time).
 
@@ -30,3 +28,7 @@ def fingerprint() -> str:
                 elif entry.is_dir() and entry.name not in OUTSIDE:
                     folders.append(entry.path)
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]
+
+
+#: That of the sources as they were imported: one that is edited meanwhile is not what runs here.
+FINGERPRINT = fingerprint()

@@ -147,17 +147,19 @@ class Program:
         its line; the state is as before. `check="finite"` looks for infinities too, where no operand held one.
         """
         from graphc.compile import compile_program
+        from graphc.frontend.trace import collector_paused
 
-        compiled = compile_program(
-            self.trace(),
-            threads=threads,
-            cpu=cpu,
-            check=check,
-            exact_across_cpus=exact_across_cpus,
-            tune=tune,
-            cast=cast,
-            activation_memory_budget=activation_memory_budget,
-        )
+        with collector_paused():
+            compiled = compile_program(
+                self.trace(),
+                threads=threads,
+                cpu=cpu,
+                check=check,
+                exact_across_cpus=exact_across_cpus,
+                tune=tune,
+                cast=cast,
+                activation_memory_budget=activation_memory_budget,
+            )
         for name, bound in compiled.entries.items():
             bound.origin = self.entries[name]
         return compiled

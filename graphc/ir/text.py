@@ -27,6 +27,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,14 @@ def literal(op: Constant, type_: TensorType) -> str:
         return f"data={digest(op.data)}"
     size, dtype = type_.dtype.itemsize, type_.dtype.numpy
     words = [op.data[i : i + size] for i in range(0, len(op.data), size)]
-    numbers = {word: number(np.frombuffer(word, dtype)[0]) for word in set(words)}
-    return f"[{', '.join([numbers[word] for word in words])}]" if type_.shape else numbers[words[0]]
+    numbers = [number_of(word, dtype) for word in words]
+    return f"[{', '.join(numbers)}]" if type_.shape else numbers[0]
+
+
+@lru_cache(maxsize=1 << 13)
+def number_of(word: bytes, dtype: np.dtype[Any]) -> str:
+    """The text of a number's bytes; the same ones stand in several entries."""
+    return number(np.frombuffer(word, dtype)[0])
 
 
 def number(value: Any) -> str:

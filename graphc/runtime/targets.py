@@ -78,10 +78,9 @@ def cpu_flags() -> frozenset[str]:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return frozenset(CPUINFO.get(f, f) for f in V2)
-    for line in info.read_text().splitlines():
-        if line.startswith("flags"):
-            return frozenset(line.split(":", 1)[1].split())
-    return frozenset()
+    with info.open() as lines:  # the kernel writes a processor at a time: no more are read than needed
+        flags = next((line for line in lines if line.startswith("flags")), ":")
+    return frozenset(flags.split(":", 1)[1].split())
 
 
 NAMED = {"x86-64-v2": V2, "x86-64-v3": V3, "x86-64-v4": V4}
