@@ -52,7 +52,7 @@ class Options(Record):
 
     def key(self) -> str:
         """The part of the cache key that options make: features, never the CPU's name."""
-        target = f"{self.target.triple};{self.target.feature_text};{self.target.vector_bytes}"
+        target = f"{self.target.triple};{self.target.feature_text};{self.target.vector_bytes};{self.target.fma}"
         return f"{self.prefix};{target};{self.budget!r};{self.check}"
 
 
@@ -69,14 +69,17 @@ def compile_program(
     activation_memory_budget: float | None = None,
 ) -> Compiled:
     """Machine code in this process, from the cache where it holds the program, with its state at `init(seed=0)`."""
-    refuse_unsupported(threads=threads != 1, exact_across_cpus=exact_across_cpus, tune=tune)
+    refuse_unsupported(threads=threads != 1, tune=tune)
     budget, numerics = checked_budget(activation_memory_budget), checked_kind(check)
-    options = Options(c_prefix(program.name), targets.target(cpu), budget, numerics)
+    options = Options(c_prefix(program.name), target_of(cpu, exact_across_cpus), budget, numerics)
     cache, key = Cache(), program_key(program, options)
     known = None if config.dump_directory() else cache.get(key)
     path = known or cache.put(key, shared_object(program, options))
     compiled = Compiled(open_artifact(path), cast=cast)
-    compiled.builder = partial(build_program, program, cpu=cpu, check=check, activation_memory_budget=budget)
+    compiled.builder = partial(
+        build_program, program, cpu=cpu, check=check, exact_across_cpus=exact_across_cpus,
+        activation_memory_budget=budget,
+    )  # fmt: skip
     for entry in program.entries:
         bound = compiled.entries[entry.name]
         bound.explain = partial(explain, entry, numerics) if numerics is not None else None
@@ -105,6 +108,7 @@ def build_program(
     entries: Sequence[str] | None = None,
     image: Mapping[str, Array] | None = None,
     check: str | None = None,
+    exact_across_cpus: bool = False,
     activation_memory_budget: float | None = None,
 ) -> Path:
     """Write `path` (`.so`, `.o` or `.a`) and the header beside it; `image` is the state that its `init` gives,
@@ -123,13 +127,19 @@ def build_program(
     expect_output(place, linker)
     budget, numerics = checked_budget(activation_memory_budget), checked_kind(check)
     name = c_prefix(place.stem if prefix is None else prefix)
-    options = Options(name, targets.target(cpu), budget, numerics)
+    options = Options(name, target_of(cpu, exact_across_cpus), budget, numerics)
     quiet = replace(program, entries=tuple(silent(e) for e in program.entries))
     chosen = quiet if entries is None else with_entries(quiet, entries)
     emitted, signature = emit_program(chosen, options, image)
     write_output(emit_object(emitted.text, options.target), emitted.exports, place, linker)
     write_file(place.with_suffix(".h"), header_text(signature).encode())
     return place
+
+
+def target_of(cpu: str, exact: bool) -> Target:
+    """The CPU to emit for; where bits are to be the same on all of them, as one of them that all can be."""
+    target = targets.target(cpu)
+    return targets.exact(target) if exact else target
 
 
 def shared_object(program: TracedProgram, options: Options) -> bytes:

@@ -145,6 +145,9 @@ class Program:
 
         With `check="nan"` a call in which a float becomes NaN raises `NumericsError`, which names the operation and
         its line; the state is as before. `check="finite"` looks for infinities too, where no operand held one.
+
+        With `exact_across_cpus=True` the results, random numbers included, are the same to the bit on every CPU; the
+        code uses no fused multiply-add, and no vectors wider than 32 bytes.
         """
         from graphc.compile import compile_program
         from graphc.frontend.trace import collector_paused
@@ -174,11 +177,13 @@ class Program:
         prefix: str | None = None,
         entries: list[str] | None = None,
         check: str | None = None,
+        exact_across_cpus: bool = False,
         activation_memory_budget: float | None = None,
     ) -> Path:
         """Write a shared object (`.so`), an object (`.o`) or a static library (`.a`), and its C header.
 
-        With `check`, which is that of `compile`, its functions have one more error code.
+        With `check`, which is that of `compile`, its functions have one more error code; `exact_across_cpus` is that of
+        `compile` too.
         """
         from graphc.compile import build_program
 
@@ -191,6 +196,7 @@ class Program:
             prefix=prefix,
             entries=entries,
             check=check,
+            exact_across_cpus=exact_across_cpus,
             activation_memory_budget=activation_memory_budget,
         )
 

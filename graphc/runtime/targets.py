@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -81,6 +82,19 @@ def cpu_flags() -> frozenset[str]:
     with info.open() as lines:  # the kernel writes a processor at a time: no more are read than needed
         flags = next((line for line in lines if line.startswith("flags")), ":")
     return frozenset(flags.split(":", 1)[1].split())
+
+
+#: The vectors of code whose bits are the same everywhere: a register of most CPUs, half of one or two of others.
+EXACT_BYTES = 32
+
+
+def exact(target: Target) -> Target:
+    """A target whose code gives the bits that all CPUs' gives: vectors of one width, and no product kept unrounded.
+
+    The order of operations follows from sizes and the vectors' width; IEEE arithmetic does the rest.
+    """
+    registers = min(target.vector_registers, target.vector_registers * target.vector_bytes // EXACT_BYTES)
+    return replace(target, vector_bytes=EXACT_BYTES, vector_registers=registers, fma=False)
 
 
 NAMED = {"x86-64-v2": V2, "x86-64-v3": V3, "x86-64-v4": V4}
