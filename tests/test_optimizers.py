@@ -235,6 +235,18 @@ def test_the_joint_norm_of_several_gradients_is_clipped() -> None:
     np.testing.assert_array_equal(gr.interpret(clipped)(small * 0, small * 0)[0], small * 0)
 
 
+@pytest.mark.parametrize("style", ["torch", "optax"])
+@pytest.mark.parametrize("limit", [1.0, 1e5, np.inf])
+def test_clipping_makes_no_bad_number_of_gradients_that_are_zero(style: Any, limit: float) -> None:
+    def clipped(x: Any) -> Any:
+        return optim.clip_by_norm([x], limit, style)[0]
+
+    for dtype in (np.float16, np.float32):
+        x = np.full(4, 0.25, dtype)
+        assert (gr.jit(clipped, check="finite")(x * 0) == 0).all()
+        assert gr.jit(clipped, check="finite")(x).tobytes() == x.tobytes()
+
+
 @pytest.mark.parametrize(
     "make, message",
     [

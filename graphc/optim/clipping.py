@@ -76,12 +76,12 @@ def sum_of(terms: Sequence[Tensor]) -> Tensor:
 
 
 def scaled(gradient: TensorLike, norm: Tensor, limit: float, style: Style) -> Tensor:
-    """A gradient scaled so that the norm becomes the limit, where it is larger."""
+    """A gradient scaled so that the norm becomes the limit, where it is larger; nothing is divided by a norm of zero."""
     tensor = as_tensor(gradient)
+    if limit > api.finfo(tensor).max:
+        return tensor
     size = cast(norm, tensor.dtype)
-    if style == "torch":
-        return tensor * api.minimum(limit / (size + 1e-6), 1.0)
-    return api.where(size < limit, tensor, tensor * (limit / size))
+    return tensor * (limit / api.maximum(size + 1e-6 if style == "torch" else size, limit))
 
 
 def expect_limit(name: str, limit: object) -> None:
