@@ -33,6 +33,7 @@ def test_zeros_are_no_division_by_zero() -> None:
     zeros = np.zeros((3, 2))
     for constraint in (nn.MaxNorm(1.0), nn.UnitNorm(), nn.NonNegative()):
         np.testing.assert_array_equal(constrained(constraint, zeros), zeros)
+        np.testing.assert_array_equal(gr.jit(constraint, check="finite")(zeros), zeros)
     np.testing.assert_array_equal(constrained(nn.NonNegative(), W), np.maximum(W, 0))
 
 

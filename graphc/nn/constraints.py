@@ -53,8 +53,14 @@ class MaxNorm(Norm):
 
     def __call__(self, w: TensorLike) -> Tensor:
         tensor = as_tensor(w)
-        norm = self.norm(tensor)
-        return api.where(norm <= self.limit, tensor, tensor * (self.limit / norm))
+        return limited(tensor, self.norm(tensor), self.limit)
+
+
+def limited(x: Tensor, norm: Tensor, limit: float) -> Tensor:
+    """x·min(1, limit/norm), without a division by a norm of zero: x to the bit where its norm is within the limit."""
+    if limit > api.finfo(x).max:
+        return x
+    return x * (limit / api.maximum(norm, limit))
 
 
 @answering_methods

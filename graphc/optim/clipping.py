@@ -10,6 +10,7 @@ from graphc.frontend import api
 from graphc.frontend.numbers import is_number
 from graphc.frontend.promotion import as_tensor, cast
 from graphc.frontend.tensor import Tensor, TensorLike
+from graphc.nn.constraints import limited
 from graphc.optim.style import Style, expect_style
 from graphc.sites import user_site
 from graphc.suggest import answering
@@ -76,12 +77,10 @@ def sum_of(terms: Sequence[Tensor]) -> Tensor:
 
 
 def scaled(gradient: TensorLike, norm: Tensor, limit: float, style: Style) -> Tensor:
-    """A gradient scaled so that the norm becomes the limit, where it is larger; nothing is divided by a norm of zero."""
+    """A gradient scaled so that the norm becomes the limit, where it is larger."""
     tensor = as_tensor(gradient)
-    if limit > api.finfo(tensor).max:
-        return tensor
     size = cast(norm, tensor.dtype)
-    return tensor * (limit / api.maximum(size + 1e-6 if style == "torch" else size, limit))
+    return limited(tensor, size + 1e-6 if style == "torch" else size, limit)
 
 
 def expect_limit(name: str, limit: object) -> None:
