@@ -25,7 +25,7 @@ def printing(check: str | None = None) -> tuple[Any, Any]:
         h = net(x)
         gr.debug_print("{n} rows, h {}", h[:, 0], n=x.shape[0])
         loss = losses.mean_squared_error(h, y)
-        gr.debug_print("loss {:.2f}, {root[0]:.1f} {}", loss, "as ever", root=[gr.sqrt(loss)])
+        gr.debug_print("loss {:.2f}, {root[0]:.1f} {} {}", loss, "as ever", x.shape, root=[gr.sqrt(loss)])
         sgd.minimize(loss)
         return {"loss": loss, "logs": gr.mean(gr.log(x))}
 
@@ -41,12 +41,12 @@ def test_values_are_printed_after_the_call_in_order(capsys: pytest.CaptureFixtur
     compiled, entry = printing()
     result = compiled.train_step(X, Y)
     assert list(result) == ["loss", "logs"]
-    assert capsys.readouterr().out == "3 rows, h [ 3.  7. 11.]\nloss 59.67, 7.7 as ever\n"
+    assert capsys.readouterr().out == "3 rows, h [ 3.  7. 11.]\nloss 59.67, 7.7 as ever (3, 2)\n"
     compiled.train_step(X, Y)  # of the new state; and on the path of short calls too
     compiled.train_step(X, Y)
     assert capsys.readouterr().out.count("3 rows, h [") == 2
     gr.interpret(entry)(X, Y)
-    assert capsys.readouterr().out == "3 rows, h [ 3.  7. 11.]\nloss 59.67, 7.7 as ever\n"
+    assert capsys.readouterr().out == "3 rows, h [ 3.  7. 11.]\nloss 59.67, 7.7 as ever (3, 2)\n"
     assert entry.values(X, Y) == {}
     assert capsys.readouterr().out == ""
 

@@ -34,7 +34,7 @@ HELP = f"as in {EXAMPLE}; a format such as {{:.3f}} is for rank 0, np.set_printo
 def debug_print(template: str, /, *args: Any, **options: Any) -> None:
     """Print `template.format(*args, **options)` each time that the entry has run, with tensors' values for tensors.
 
-    Tensors may be in dicts, tuples and lists; of rank 0 they are NumPy scalars, else arrays. What one call prints comes
+    Tensors may be in dicts, tuples and lists; of rank 0 they are scalars, else arrays. What one call prints comes
     in the order of the program, when the call returns, also if it fails on `check=`. `repeat`, `epoch` and `map` print
     after each step or batch, and come back to Python for it. Under `gr.interpret` it is printed at once. A file that
     `build` writes prints nothing.
@@ -85,8 +85,13 @@ def tensors_of(made: Print) -> list[Tensor]:
 def rendered(made: Print, values: Sequence[Array], form: Callable[..., str] = str.format) -> str:
     """The text, with the values of its tensors."""
     given = iter(values)
-    args, options = unflatten(made.tree, [next(given)[()] if isinstance(x, Tensor) else x for x in made.leaves])
+    args, options = unflatten(made.tree, [shown(next(given)) if isinstance(x, Tensor) else x for x in made.leaves])
     return form(made.template, *args, **options)
+
+
+def shown(value: Array) -> Any:
+    """What a template gets for a value. Integers of rank 0 are Python's, which print better in tuples and lists."""
+    return int(value) if not value.ndim and value.dtype.kind in "iu" else value[()]
 
 
 def example(node: Node) -> Array:
