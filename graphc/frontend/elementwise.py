@@ -10,6 +10,7 @@ from graphc.frontend.promotion import (
     apply,
     as_tensor,
     broadcast,
+    cast,
     elementwise,
     is_weak,
     promoted,
@@ -87,7 +88,8 @@ def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     a, b = broadcast("floor_divide", *promoted(x1, x2, least=i32))
     if not a.dtype.is_float:
         return apply(ops.Div(), a, b)
-    a, b = stop_gradient(a), stop_gradient(b)
+    dtype = a.dtype
+    a, b = (cast(stop_gradient(x), dtype.computed) for x in (a, b))
     rest = apply(ops.Rem(), a, b)
     quotient = a / b
     apart = equal(sign(a) * sign(b), -1)
@@ -97,7 +99,7 @@ def floor_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
     near = where(greater(multiple - whole, 0.5), whole + 1.0, whole) - where(below, 1.0, 0.0)
     beyond = where(apart, -1.0, quotient)  # of a finite number and ±∞: −1, or a zero
     exact = where(isinf(b) & isfinite(a), beyond, where(equal(near, 0), 0.0 * quotient, near))
-    return where(equal(b, 0), quotient, exact)
+    return cast(where(equal(b, 0), quotient, exact), dtype)
 
 
 def remainder(x1: TensorLike, x2: TensorLike) -> Tensor:
