@@ -131,6 +131,25 @@ def test_computed_places_count_from_the_end_and_clamp() -> None:
     np.testing.assert_array_equal(fourth, x[:, columns])
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 9])
+def test_neighbours_along_a_symbolic_axis_have_one_size(n: int) -> None:
+    def steps(x: gr.f64["N"]) -> Any:
+        total = gr.sum((x[1:] - x[:-1]) ** 2) + gr.sum(x[3:] * x[:-3]) + gr.sum(x[-2:] * x[:2])
+        return total, gr.gradients(total, [x])[0]
+
+    x = np.arange(n) ** 2.0
+    apart, far = np.diff(x), np.zeros(n)
+    if n > 3:
+        far[:-3] += x[3:]
+        far[3:] += x[:-3]
+    ends = np.zeros(n)
+    ends[:2] += x[-2:]
+    ends[-2:] += x[:2]
+    total, gradient = gr.jit(steps)(x)
+    np.testing.assert_allclose(total, (apart**2).sum() + (far @ x + ends @ x) / 2)
+    np.testing.assert_allclose(gradient, 2 * (np.append(0, apart)[:n] - np.append(apart, 0)[:n]) + far + ends)
+
+
 def test_symbolic_sizes() -> None:
     program = gr.Program("symbolic")
 

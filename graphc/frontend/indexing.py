@@ -197,6 +197,8 @@ def span(x: Tensor, key: slice | Size, size: Size, axis: int) -> Span:
         step = 1 if key.step is None else step_of(x, key.step)
         if step > 0:
             start, stop = bound(x, key.start, size, 0), bound(x, key.stop, size, size)
+            if key.start is not None and key.stop is None:
+                start = seen_from_end(x, to_size(key.start), start, size)
             return Span(start, dim.maximum(start, stop), step)
         last = bound(x, key.start, size - 1, size - 1, least=-1, count=size)
         before = bound(x, key.stop, size - 1, -1, least=-1, count=size)
@@ -246,6 +248,12 @@ def bound(x: Tensor, value: Any, limit: Size, default: Size, least: int = 0, cou
     if known_le(place, -1):
         return dim.maximum(place + (limit if count is None else count), least)
     return dim.minimum(place, limit)
+
+
+def seen_from_end(x: Tensor, place: Size, start: Size, size: Size) -> Size:
+    """The start of a slice that runs to the end, so written that x[1:] has the size of x[:-1]; x[-1:] that of x[:1]."""
+    decided = known_le(1, place) or known_le(place, -1)
+    return size - bound(x, -1 * place, size, 0) if decided else start
 
 
 # Arrays of places
