@@ -1,6 +1,8 @@
 """Matmul kernels against the FMA peak of the same run: `python -m tests.benchmarks.matmul [--cpu x86-64-v3]`.
 
-Each figure is the best of several medians; peak and kernels are measured by turns, so that the clock's drift hits both.
+A kernel and the peak are measured by turns, so that the clock's drift hits both, for operands at several places in
+memory (which of them share sets of a cache depends on their pages), all kernels at one before any at the next. A
+figure is the median of the places; at each place it is the best of several medians.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ FORMS: dict[str, tuple[Layout, Layout, float]] = {
     "At.B": ("transposed", "row", 95.0),
     "A.Bt": ("row", "transposed", 90.0),
 }
+
+#: Places in memory for each kernel's operands, and how often it is measured at each.
+PLACES, ROUNDS = 5, 4
 
 #: Independent accumulators of the peak loop, enough to cover the latency of two FMAs a cycle.
 CHAINS = 12
@@ -60,9 +65,9 @@ def peak(machine: Target, dtype: str) -> Callable[[], float]:
     return measure
 
 
-def kernel_rate(case: Case) -> Callable[[], float]:
-    """A function that times one kernel: GFLOP/s."""
-    kernel = Kernel(case)
+def kernel_rate(kernel: Kernel) -> Callable[[], float]:
+    """A function that times a kernel on operands of its own: GFLOP/s."""
+    case = kernel.case
     m, n, k = (size or case.typical for size in case.sizes)
     draw = np.random.default_rng(0)
     a, b = (draw.standard_normal(shape).astype(DTYPES[case.dtype]) for shape in ((m, k), (k, n)))
@@ -101,17 +106,17 @@ def main() -> None:
     machine = target(options.cpu)
     print(f"{machine.name}: {machine.vector_bytes}-byte vectors, {options.dtype}")
     print(f"{'':6}{'M x N x K':>16}{'GFLOP/s':>10}{'peak':>8}{'%':>7}{'demand':>8}   tile")
-    top = peak(machine, options.dtype)
-    for name, (a, b, demand) in FORMS.items():
-        for m, n, k in SHAPES:
-            case = Case(machine, (m, n, k), a, b, options.dtype)
-            plan = case.planned()
-            tile = f"{plan.height}x{plan.width}x{plan.lanes}" + " pack" * plan.pack + " swapped" * plan.swapped
-            ceiling, rate = by_turns([top, kernel_rate(case)])
-            share = 100 * rate / ceiling
-            mark = "" if share >= demand else "  <<"
-            size = f"{m}x{n}x{k}"
-            print(f"{name:6}{size:>16}{rate:10.1f}{ceiling:8.1f}{share:7.1f}{demand:8.0f}   {tile}{mark}", flush=True)
+    cases = [(name, Case(machine, s, *FORMS[name][:2], options.dtype)) for name in FORMS for s in SHAPES]
+    top, kernels = peak(machine, options.dtype), [Kernel(case) for _, case in cases]
+    places = [[kernel_rate(kernel) for kernel in kernels] for _ in range(PLACES)]
+    figures = [[by_turns([top, rate], ROUNDS) for rate in rates] for rates in places]
+    for (name, case), found in zip(cases, zip(*figures, strict=True), strict=True):
+        ceiling, rate = sorted(found, key=lambda pair: pair[1] / pair[0])[PLACES // 2]
+        plan, demand, share = case.planned(), FORMS[name][2], 100 * rate / ceiling
+        tile = f"{plan.height}x{plan.width}x{plan.lanes}" + " pack" * plan.pack + " swapped" * plan.swapped
+        mark = "" if share >= demand else "  <<"
+        size = "x".join(map(str, case.sizes))
+        print(f"{name:6}{size:>16}{rate:10.1f}{ceiling:8.1f}{share:7.1f}{demand:8.0f}   {tile}{mark}")
 
 
 if __name__ == "__main__":
