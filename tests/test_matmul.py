@@ -140,6 +140,14 @@ def test_a_deep_left_operand_is_packed_where_many_columns_pay_for_it(target: tar
     assert plan_matmul(target, "f32", 512, 1024, 512, "transposed", "row", epilogue_cost=500).pack_left == 0
 
 
+@pytest.mark.parametrize("k", [0, 1, 15, 16, 17, 85])
+def test_blocks_of_any_number_of_steps_start_from_zero(k: int) -> None:
+    plan = plan_matmul(BEST, "f32", 41, 100, None, "row", "row", epilogue_cost=3)
+    kernel = Kernel(Case(BEST, (41, 100, None), plan=replace(plan, block_rows=24, block_depth=16, height=6)))
+    left, right = matrices(41, 100, k, "f32")
+    check(kernel(left, right), left, right)
+
+
 @every_target
 @pytest.mark.parametrize("b", ["transposed", "panel_transposed"])
 @pytest.mark.parametrize("sizes", [(16, 16, 16), (5, 13, 32), (33, 40, 48), (1, 100, 16), (31, None, 64)])

@@ -69,9 +69,8 @@ class Kept(Rows):
         if not depth or (self.k.literal is not None and self.k.literal <= depth):
             self._block_steps(start, size, panel, Steps(None, self.k, self.plan.unroll))
         else:
-            self._clear(size, panel)
             even = self.k.literal is not None and self.k.literal % depth == 0
-            with b.loop(b.i64(0), self.k, depth) as loop:
+            with b.loop(b.i64(0), b.maximum(self.k, b.i64(1)), depth, nonempty=True) as loop:
                 count = b.i64(depth) if even else b.minimum(b.sub(self.k, loop.index), b.i64(depth))
                 self._block_steps(start, size, panel, Steps(loop.index, count, self.plan.unroll))
         if self.plan.swapped:
@@ -79,23 +78,16 @@ class Kept(Rows):
         else:
             self._finish_block(start, size, panel)
 
-    def _clear(self, size: Value, panel: Panel) -> None:
-        """Zero sums for a block."""
-        b, width = self.b, len(panel.masks)
-
-        def row(local: Value, tile: Value) -> None:
-            for w in range(width):
-                b.store(self.arithmetic.zero, self._slot(tile, local, width, w))
-
-        for_each(b, b.i64(0), panel.tiles, 1, lambda t: for_each(b, b.i64(0), size, 1, lambda r: row(r, t)))
-
     def _block_steps(self, start: Value, size: Value, panel: Panel, steps: Steps) -> None:
-        """All tiles of a block for some steps of k."""
+        """All tiles of a block for some steps of k; before the first there are no sums in the buffer."""
         b, width = self.b, len(panel.masks)
 
         def tile(t: Value, local: Value, height: int) -> None:
-            slots = [self._slot(t, local, width, p) for p in range(height * width)]
-            sums = [self.arithmetic.zero if steps.first is None else b.load(self.arithmetic.vector, s) for s in slots]
+            sums = self.zeros(height, panel)
+            if steps.first is not None:
+                slots = [self._slot(t, local, width, p) for p in range(height * width)]
+                fresh, before = b.icmp("eq", steps.first, b.i64(0)), [b.load(self.arithmetic.vector, s) for s in slots]
+                sums = [b.select(fresh, zero, sum_) for zero, sum_ in zip(sums, before, strict=True)]
             column = b.add(panel.column, b.mul(t, b.i64(width * self.plan.lanes)))
             sums = self.sums(b.add(start, local), height, replace(panel, column=column), sums, steps)
             self._keep(sums, t, local, panel)
