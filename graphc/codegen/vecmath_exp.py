@@ -143,7 +143,7 @@ def expm1(e: Lanes, x: Value) -> Value:
 
 
 def tanh(e: Lanes, x: Value) -> Value:
-    """x + x³·P(x²) up to |x| = 1, and 1 − 2/(e^2|x| + 1) beyond; f32 1.2 ulp, f64 1.2."""
+    """x + x³·P(x²) up to |x| = 1, and 1 − 2/(e^2|x| + 1) beyond; f32 1.2 ulp, f64 1.3."""
     size = e.abs(x)
     square = e.mul(size, size)
     near = e.fma(e.mul(size, square), polynomial(e, square, TANH[e.dtype]), size)
