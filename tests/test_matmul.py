@@ -150,7 +150,7 @@ def test_blocks_of_any_number_of_steps_start_from_zero(k: int) -> None:
 
 @every_target
 @pytest.mark.parametrize("b", ["transposed", "panel_transposed"])
-@pytest.mark.parametrize("sizes", [(16, 16, 16), (5, 13, 32), (33, 40, 48), (1, 100, 16), (31, None, 64)])
+@pytest.mark.parametrize("sizes", [(16, 16, 16), (5, 13, 32), (33, 40, 48), (1, 100, 16), (31, None, 64), (9, 1, 16)])
 def test_packing_while_multiplying_gives_the_same_bits(
     target: targets.Target, b: Layout, sizes: tuple[int, int | None, int]
 ) -> None:
@@ -195,7 +195,7 @@ def test_a_row_has_the_same_bits_in_every_batch(target: targets.Target, a: Layou
     assert Kernel(Case(target, (33, 40, 100), a, b))(left, right).tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("sizes", [(0, 5, 4), (5, 0, 4), (5, 7, 0), (0, 0, 0)])
+@pytest.mark.parametrize("sizes", [(0, 5, 4), (5, 0, 4), (5, 7, 0), (0, 0, 0), (0, 16, 32), (16, 0, 32)])
 @pytest.mark.parametrize("symbolic", [False, True])
 @pytest.mark.parametrize("b", LAYOUTS)
 def test_empty_sizes(sizes: tuple[int, int, int], symbolic: bool, b: Layout) -> None:
@@ -299,10 +299,11 @@ def test_a_plan_that_keeps_sums_says_where(change: dict[str, int]) -> None:
         TilePlan(4, 16, 4, 4, **change)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("change", [{"pack_left": 64}, {"pack": True, "ahead": 8}])
+@pytest.mark.parametrize("change", [{"pack_left": 64, "block_rows": 16}, {"ahead": 8, "block_rows": 16},
+                                    {"ahead": 8, "pack_left": 64}])  # fmt: skip
 def test_a_plan_packs_the_left_operand_or_as_it_goes_or_keeps_sums(change: dict[str, int]) -> None:
     with pytest.raises(InternalError, match="row blocks"):
-        TilePlan(4, 16, 4, 4, block_rows=16, **change)  # type: ignore[arg-type]
+        TilePlan(4, 16, 4, 4, pack=True, **change)  # type: ignore[arg-type]
 
 
 def test_only_known_columns_pack_the_left_operand_as_they_go() -> None:

@@ -129,8 +129,8 @@ class TilePlan:
             raise InternalError(f"matmul: a plan that overlaps tiles needs block_rows for two of them: {self}")
         if not self.block_rows and (self.swapped or self.block_depth):
             raise InternalError(f"matmul: a plan that keeps sums in scratch needs block_rows: {self}")
-        if self.block_rows and (self.pack_left or self.ahead):
-            raise InternalError(f"matmul: a plan that packs A, or B as it goes, has no row blocks: {self}")
+        if [bool(self.block_rows), bool(self.pack_left), bool(self.ahead)].count(True) > 1:
+            raise InternalError(f"matmul: a plan packs A, or packs B as it goes, or has row blocks: {self}")
 
     @property
     def panel(self) -> int:
