@@ -15,8 +15,8 @@ import pytest
 
 import graphc as gr
 from graphc import errors, train
+from graphc.order import shuffled
 from graphc.runtime.load import Compiled
-from graphc.train.order import shuffled
 from tests.documents import ROOT
 from tests.fit_programs import ROWS, TEST, X, Y, classifier, compiled, image, program
 

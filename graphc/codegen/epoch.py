@@ -19,7 +19,7 @@ from graphc.codegen.lanes import Lanes
 from graphc.codegen.llvm import Builder, Module
 from graphc.codegen.llvm_types import Value
 from graphc.ir.dim import align_up
-from graphc.runtime.epochs import FACTORS, INCREMENT, LAST_SHIFT, ROUNDS
+from graphc.order import FACTORS, INCREMENT, LAST_SHIFT, ROUNDS
 from graphc.runtime.signature import ALIGN
 from graphc.runtime.status import Status
 from graphc.schedule.access import Buffer

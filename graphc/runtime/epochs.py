@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from graphc.order import shuffled
 from graphc.runtime.dims import symbols_of
 from graphc.runtime.results import Results
 from graphc.runtime.signature import Entry
@@ -14,36 +15,11 @@ KEEP_ORDER = (1 << 64) - 1
 #: What a row costs whatever the network, and a byte of workspace (activations: each is made by many operations).
 ROW_OVERHEAD, WORKSPACE_WORK = 4096, 16
 
-#: Rounds of the Feistel network that shuffles rows, and the numbers of SplitMix64's finaliser.
-ROUNDS = 4
-INCREMENT = 0x9E3779B97F4A7C15
-FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-LAST_SHIFT = 31
-
 
 def permuted(first: int, last: int, rows: int, seed: int) -> NDArray[np.int64]:
-    """The rows at first … last − 1 of an epoch's order: what `permute` of compiled code gives (codegen/epoch.py)."""
-    if seed == KEEP_ORDER:
-        return np.arange(first, last)
-    bits = ((rows - 1 | 1).bit_length() + 1) // 2
-    half, mask = np.uint64(bits), np.uint64((1 << bits) - 1)
-    found = np.arange(first, last, dtype=np.uint64)
-    outside = np.ones(len(found), bool)
-    while outside.any():
-        left, right = found[outside] >> half, found[outside] & mask
-        for number in range(ROUNDS):
-            left, right = right, left ^ mixed(right + np.uint64(seed), number) & mask
-        found[outside] = left << half | right
-        outside = found >= np.uint64(rows)
-    return found.astype(np.int64)
-
-
-def mixed(x: NDArray[np.uint64], number: int) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser of x advanced by a multiple of its increment."""
-    x = x + np.uint64((number + 1) * INCREMENT % (1 << 64))
-    for shift, factor in FACTORS:
-        x = (x ^ x >> np.uint64(shift)) * np.uint64(factor)
-    return x ^ x >> np.uint64(LAST_SHIFT)
+    """The rows at first … last − 1 of an epoch's order."""
+    positions = np.arange(first, last)
+    return positions if seed == KEEP_ORDER else shuffled(positions, rows, seed)
 
 
 class Means:

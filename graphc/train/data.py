@@ -11,9 +11,9 @@ import numpy as np
 from graphc.errors import ArgumentError, ShapeError
 from graphc.frontend.numbers import is_count
 from graphc.ir.types import dtype_named
+from graphc.order import shuffled
 from graphc.sites import user_site
 from graphc.train.figures import Figures, figures_of
-from graphc.train.order import shuffled
 
 if TYPE_CHECKING:
     from graphc.runtime.call import BoundEntry

@@ -1,7 +1,7 @@
-"""The order of an epoch's rows, in NumPy: the keyed permutation that compiled epochs use (codegen/epoch.py).
+"""The order of an epoch's rows: a keyed permutation, in NumPy; codegen/epoch.py emits the same.
 
-Rows that Python gathers, from files that are larger than memory, come in the same order as those that compiled code
-gathers from arrays.
+Rows that Python gathers, from files that are larger than memory or for steps it watches, come in the same order as
+those that compiled code gathers from arrays.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-INCREMENT, FACTORS = 0x9E3779B97F4A7C15, ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+#: Rounds of the Feistel network, and the numbers of SplitMix64's finaliser.
 ROUNDS = 4
+INCREMENT = 0x9E3779B97F4A7C15
+FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+LAST_SHIFT = 31
 WORD = (1 << 64) - 1
 
 Words = NDArray[np.uint64]
@@ -40,4 +43,4 @@ def mixed(x: Words, number: int) -> Words:
     x = x + np.uint64((number + 1) * INCREMENT & WORD)
     for shift, factor in FACTORS:
         x = (x ^ x >> np.uint64(shift)) * np.uint64(factor)
-    return x ^ x >> np.uint64(31)
+    return x ^ x >> np.uint64(LAST_SHIFT)
